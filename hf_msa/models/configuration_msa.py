@@ -1,0 +1,139 @@
+"""The configuration fields that every model of the package has.
+
+A configuration describes the network and remembers what a user needs to feed it: which text model it grew from, what
+its audio and visual columns are, and the range of its labels. Learning rates and the like are not configuration; they
+live in the recipes.
+"""
+
+from typing import Any, ClassVar, Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+# What may stand in a config.json beside the fields: keys of transformers that its base class takes as keywords.
+_TRANSFORMERS_KEYS = frozenset(
+    {
+        "_attn_implementation_internal",
+        "_commit_hash",
+        "_experts_implementation_internal",
+        "attn_implementation",
+        "auto_map",
+        "custom_pipelines",
+        "experts_implementation",
+        "model_type",
+        "name_or_path",
+        "num_labels",
+        "output_attentions",
+        "per_layer_config",
+        "quantization_config",
+        "torch_dtype",
+        "transformers_weights",
+    }
+)
+
+
+@strict
+class MsaConfig(PreTrainedConfig):
+    r"""Hold the fields that PGF-Net, AGFN and DeepMLF share.
+
+    Args:
+        text_config: Configuration of the text model, an object or its dict; None takes the defaults of the model's
+            usual backbone.
+        text_model_name_or_path: Where the text model's weights came from; a record, never loaded by `from_pretrained`.
+        text_model_revision: Branch, tag or commit of it.
+        audio_dim: Raw feature size F of a frame of audio. Default: CMU-MOSI as the field ships it.
+        visual_dim: Raw feature size F of a frame of the visual stream. Default as above.
+        audio_features: What the audio columns are, `{"name", "version", "columns", "rate"}`, or None when unknown.
+        visual_features: The same for the visual columns.
+        label_range: Lowest and highest label of a regression, (-3, 3) for MOSI and MOSEI, (-1, 1) for SIMS; it chooses
+            the metrics and the words of the pipeline. None for classes.
+        regression_loss: Loss of a regression, `num_labels=1`. All three papers use "l1".
+        freeze_text_encoder: Keep the text model as it was pretrained; set by each model to what its paper does.
+
+    Raises:
+        ValueError: For an unknown key, or a value outside what is said here. A value of the wrong type raises the
+            validation error of huggingface_hub.
+    """
+
+    sub_configs_defaults: ClassVar[dict[str, Any]] = {
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="bert")
+    }
+    keys_to_ignore_at_inference: ClassVar[list[str]] = [
+        "losses",
+        "fused_state",
+        "hidden_states",
+        "attentions",
+        "gates",
+    ]
+
+    # Filled by each model: what `auto_map` says in its checkpoints, and which text models it can be built on.
+    exported_classes: ClassVar[dict[str, str]] = {}
+    supported_text_models: ClassVar[tuple[str, ...]] = ()
+
+    text_config: Any = None
+    text_model_name_or_path: str | None = None
+    text_model_revision: str | None = None
+    audio_dim: int = 5
+    visual_dim: int = 20
+    audio_features: dict | None = None
+    visual_features: dict | None = None
+    label_range: list[float | int] | tuple[float | int, ...] | None = (-3, 3)
+    regression_loss: Literal["l1", "mse", "smooth_l1"] = "l1"
+    freeze_text_encoder: bool = False
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        """Refuse unknown keys and check what one field's type cannot say."""
+        unknown = sorted(set(kwargs) - _TRANSFORMERS_KEYS)
+        if unknown:
+            raise ValueError(f"{type(self).__name__}: unknown key(s) {', '.join(map(repr, unknown))}")
+        if not type(self).__module__.startswith("transformers_modules"):
+            # Installed code needs no permission to run; with this key `pipeline` would ask for it all the same.
+            kwargs.pop("custom_pipelines", None)
+        if self.id2label is None:
+            kwargs.setdefault("num_labels", 1)
+        super().__post_init__(**kwargs)
+
+        for name in ("audio_dim", "visual_dim"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        if self.num_labels > 1:
+            self.label_range = None
+        if self.label_range is not None:
+            self.label_range = tuple(self.label_range)
+            if len(self.label_range) != 2 or not self.label_range[0] < self.label_range[1]:
+                raise ValueError(f"label_range: expected (lowest, highest), got {self.label_range}")
+        if self.text_config.model_type not in self.supported_text_models:
+            raise ValueError(
+                f"text_config: {type(self).__name__} is built on {', '.join(self.supported_text_models)}, "
+                f"not on {self.text_config.model_type!r}"
+            )
+
+    @classmethod
+    def get_config_dict(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> tuple[dict, dict]:
+        """Read a config.json and refuse one of another model, where transformers only warns and goes on."""
+        config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
+        found = config_dict.get("model_type")
+        if found != cls.model_type:
+            raise ValueError(
+                f"{pretrained_model_name_or_path}: expected a checkpoint of model type {cls.model_type!r}, "
+                f"got one of {found!r}"
+            )
+        return config_dict, kwargs
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what config.json says: the fields, every class of the checkpoint, and its pipeline."""
+        output = super().to_dict()
+        # Saving a model enters only its own class here; a user may load any of them.
+        output["auto_map"] = dict(self.exported_classes)
+        output["custom_pipelines"] = {
+            "multimodal-sentiment-analysis": {
+                "impl": "pipeline_msa.MsaPipeline",
+                "pt": ["AutoModelForSequenceClassification"],
+                "type": "multimodal",
+            }
+        }
+        return output
+
+
+__all__ = ["MsaConfig"]

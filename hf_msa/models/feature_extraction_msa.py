@@ -1,0 +1,295 @@
+"""The feature extractor of both streams: frames in, normalised and padded tensors out.
+
+"Feature extractor" is transformers' word for the part of a processor that is not the tokenizer. The features
+themselves (pitch, action units) are computed elsewhere; what they are is recorded here and checked.
+
+Shapes: B batch, L text length, T frames, F raw feature size.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import BatchFeature, FeatureExtractionMixin
+
+from .alignment_msa import Interval, interval_means
+
+STREAMS = ("audio", "visual")
+
+
+class MsaFeatureExtractor(FeatureExtractionMixin):
+    r"""Check, repair, normalise, align and pad frames of audio and visual features.
+
+    Args:
+        audio_dim: Columns F of a frame of audio.
+        visual_dim: Columns F of a frame of the visual stream.
+        audio_statistics: Normalisation per column, `{"mean": [F], "std": [F], "speakers": {name: {"mean", "std"}}}`,
+            as `fit` makes it; None for none.
+        visual_statistics: The same for the visual stream.
+        audio_features: What the columns are, `{"name", "version", "columns", "rate"}`, or None when unknown. Its rate
+            (frames per second) is the default of a call.
+        visual_features: The same for the visual stream.
+        max_audio_length: Frames beyond this are cut; None for no limit.
+        max_visual_length: The same for the visual stream.
+        kwargs: What transformers stores beside these.
+    """
+
+    model_input_names = ("audio_values", "audio_attention_mask", "visual_values", "visual_attention_mask")
+
+    def __init__(
+        self,
+        audio_dim: int = 5,
+        visual_dim: int = 20,
+        audio_statistics: dict | None = None,
+        visual_statistics: dict | None = None,
+        audio_features: dict | None = None,
+        visual_features: dict | None = None,
+        max_audio_length: int | None = None,
+        max_visual_length: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.audio_dim = audio_dim
+        self.visual_dim = visual_dim
+        self.audio_statistics = audio_statistics
+        self.visual_statistics = visual_statistics
+        self.audio_features = audio_features
+        self.visual_features = visual_features
+        self.max_audio_length = max_audio_length
+        self.max_visual_length = max_visual_length
+        self._check()
+        self.repairs: Counter[str] = Counter()
+
+    def __call__(
+        self,
+        audio: Sequence[Any] | None = None,
+        visual: Sequence[Any] | None = None,
+        audio_rate: Any = None,
+        visual_rate: Any = None,
+        intervals: list[list[Interval]] | None = None,
+        speaker: Sequence[str | None] | None = None,
+        batch_size: int | None = None,
+        padding: str = "longest",
+    ) -> BatchFeature:
+        """Turn the frames of a batch into padded tensors with masks (1 real, 0 padding).
+
+        Infinite and NaN values become 0 on the normalised scale, the mean of their column; `repairs` counts them.
+
+        Args:
+            audio: B arrays (T, F) of any float type, numpy, torch or lists; an entry None or (0, F) is missing.
+            visual: The same.
+            audio_rate: Frames per second, one number or one per row; needed with `intervals`.
+            visual_rate: The same.
+            intervals: Per row one interval in seconds per text token, or None; then each stream gives one vector per
+                token. A row whose `intervals` are empty has no text: its stream gives one vector, the mean of all.
+            speaker: Name per row, for statistics per speaker.
+            batch_size: Size B where both streams are None.
+            padding: "longest" of the batch, or "max_length" (`max_*_length`).
+
+        Returns:
+            `audio_values` (B, T_a, F_a), `audio_attention_mask` (B, T_a), and the same for visual.
+
+        Raises:
+            ValueError: For a wrong number of columns, unequal batch sizes, a missing rate, or an unknown padding.
+        """
+        if padding not in ("longest", "max_length"):
+            raise ValueError(f"padding: expected 'longest' or 'max_length', got {padding!r}")
+        data: dict[str, Tensor] = {}
+        for stream, arrays, rate in (("audio", audio, audio_rate), ("visual", visual, visual_rate)):
+            size = batch_size if arrays is None else len(arrays)
+            if size is None or (batch_size is not None and size != batch_size):
+                raise ValueError(f"{stream}: expected {batch_size} rows as the batch, got {size}")
+            rows = [self._prepared(stream, i, None if arrays is None else arrays[i], speaker) for i in range(size)]
+            if intervals is None:
+                limit = getattr(self, f"max_{stream}_length")
+                rows = [row[:limit] for row in rows]
+                masks = [torch.ones(len(row), dtype=torch.long) for row in rows]
+                length = limit if padding == "max_length" and limit else max([1, *map(len, rows)])
+            else:
+                rates = self.rates(stream, rate, rows)
+                aligned = [
+                    self._aligned(row, spans, rate) for row, spans, rate in zip(rows, intervals, rates, strict=True)
+                ]
+                rows, masks = [values for values, _ in aligned], [mask for _, mask in aligned]
+                length = max([1, *map(len, rows), *map(len, intervals)])
+            data[f"{stream}_values"] = torch.stack([_padded(row, length) for row in rows])
+            data[f"{stream}_attention_mask"] = torch.stack([_padded(mask, length) for mask in masks])
+        return BatchFeature(data)
+
+    def fit(self, dataset: Iterable[Mapping[str, Any]], by: str | None = None) -> "MsaFeatureExtractor":
+        """Learn mean and deviation of every column from the frames of a dataset; usually its training split.
+
+        Args:
+            dataset: Rows with `audio` and `visual`, and the column that `by` names.
+            by: None for one set of statistics, or "speaker" for a set per speaker beside it. Rows of speakers that
+                were not seen are normalised with the common set; `adapt` adds speakers later.
+
+        Raises:
+            ValueError: For another `by`, a row without the speaker, or frames of a wrong size.
+        """
+        self.audio_statistics, self.visual_statistics = self._measured(dataset, by)
+        return self
+
+    def adapt(self, dataset: Iterable[Mapping[str, Any]]) -> "MsaFeatureExtractor":
+        """Add statistics for the speakers of a dataset, which needs no labels; all others stay as they are.
+
+        Args:
+            dataset: Rows with `audio`, `visual` and `speaker`.
+
+        Raises:
+            ValueError: Before `fit(..., by="speaker")`.
+        """
+        for stream, found in zip(STREAMS, self._measured(dataset, "speaker"), strict=True):
+            statistics = getattr(self, f"{stream}_statistics")
+            if statistics is None or "speakers" not in statistics:
+                raise ValueError(f"{stream}_statistics: expected statistics fitted by speaker before adapt()")
+            statistics["speakers"] |= found["speakers"]
+        return self
+
+    def check_features(self, **features: str | Mapping[str, Any] | None) -> None:
+        """Refuse features of another kind than the model was trained on.
+
+        Args:
+            features: `audio_features` and `visual_features`: a name, or a dict with one, or None when unknown.
+
+        Raises:
+            ValueError: When both sides are known and differ.
+        """
+        for key, given in features.items():
+            name = given.get("name") if isinstance(given, Mapping) else given
+            trained = (getattr(self, key) or {}).get("name")
+            if name is not None and trained is not None and name != trained:
+                raise ValueError(f"{key}: expected {trained!r}, on which this model was trained, got {name!r}")
+
+    def rates(self, stream: str, rate: Any, rows: Sequence[Any]) -> list[float]:
+        """Return frames per second for every row; from the record of the features where the call says nothing.
+
+        Args:
+            stream: "audio" or "visual".
+            rate: One number, or one per row, or None.
+            rows: One entry per row; a row of length 0 needs no rate.
+
+        Raises:
+            ValueError: For a missing or impossible rate, or a wrong number of them.
+        """
+        if rate is None:
+            rate = (getattr(self, f"{stream}_features") or {}).get("rate")
+        rates = list(rate) if isinstance(rate, Sequence) or getattr(rate, "ndim", 0) == 1 else [rate] * len(rows)
+        if len(rates) != len(rows):
+            raise ValueError(f"{stream}_rate: expected one rate or {len(rows)}, got {len(rates)}")
+        for i, value in enumerate(rates):
+            if len(rows[i]) and (value is None or not 0 < float(value) < math.inf):
+                raise ValueError(f"{stream}_rate: expected frames per second, got {value} for row {i}")
+        return [0.0 if value is None else float(value) for value in rates]
+
+    def read_frames(self, stream: str, row: int, array: Any) -> Tensor:
+        """Return one utterance's frames as float32 (T, F), with T = 0 when missing, and check their size.
+
+        Args:
+            stream: "audio" or "visual".
+            row: Row of the batch, for the error.
+            array: numpy, torch or lists; None, empty, or the NaN that a null of a dataset reads as, is missing.
+
+        Raises:
+            ValueError: For anything else than (T, F) numbers.
+        """
+        dim = getattr(self, f"{stream}_dim")
+        if array is None:
+            return torch.zeros(0, dim)
+        try:
+            # torch.tensor copies: a memory-mapped dataset hands out arrays that may not be written to.
+            frames = array.detach().cpu().float() if isinstance(array, Tensor) else torch.tensor(array).float()
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"{stream}[{row}]: expected numbers of shape (frames, {dim}), got {error}") from error
+        if frames.numel() == 0 or (frames.dim() == 0 and bool(frames.isnan())):
+            if frames.dim() == 2 and frames.shape[1] not in (0, dim):
+                raise ValueError(f"{stream}[{row}]: expected shape (frames, {dim}), got {tuple(frames.shape)}")
+            return torch.zeros(0, dim)
+        if frames.dim() != 2 or frames.shape[1] != dim:
+            raise ValueError(f"{stream}[{row}]: expected shape (frames, {dim}), got {tuple(frames.shape)}")
+        return frames
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is saved: everything but the counts of this process."""
+        output = super().to_dict()
+        output.pop("repairs", None)
+        return output
+
+    def _check(self) -> None:
+        for stream in STREAMS:
+            dim = getattr(self, f"{stream}_dim")
+            if not isinstance(dim, int) or dim < 1:
+                raise ValueError(f"{stream}_dim: expected an integer of at least 1, got {dim!r}")
+            statistics = getattr(self, f"{stream}_statistics") or {}
+            for key in ("mean", "std"):
+                if statistics and len(statistics.get(key, ())) != dim:
+                    raise ValueError(f"{stream}_statistics: expected a {key!r} of {dim} columns as {stream}_dim")
+            columns = (getattr(self, f"{stream}_features") or {}).get("columns")
+            if columns is not None and len(columns) != dim:
+                raise ValueError(f"{stream}_features: expected {dim} columns as {stream}_dim, got {len(columns)}")
+
+    def _prepared(self, stream: str, row: int, array: Any, speaker: Sequence[str | None] | None) -> Tensor:
+        frames = self.read_frames(stream, row, array)
+        broken = ~torch.isfinite(frames)
+        statistics = getattr(self, f"{stream}_statistics")
+        if statistics is not None:
+            name = None if speaker is None else speaker[row]
+            own = statistics.get("speakers", {}).get(name, statistics)
+            frames = (frames - torch.tensor(own["mean"])) / torch.tensor(own["std"])
+        if broken.any():
+            self.repairs[f"{stream}_nonfinite"] += int(broken.sum())
+            frames = frames.masked_fill(broken, 0)
+        return frames
+
+    def _aligned(self, frames: Tensor, intervals: list[Interval], rate: float) -> tuple[Tensor, Tensor]:
+        if not len(frames):
+            return frames, torch.zeros(0, dtype=torch.long)
+        if not intervals:
+            return frames.mean(dim=0, keepdim=True), torch.ones(1, dtype=torch.long)
+        return interval_means(frames, intervals, rate)
+
+    def _measured(self, dataset: Iterable[Mapping[str, Any]], by: str | None) -> tuple[dict, dict]:
+        if by not in (None, "speaker"):
+            raise ValueError(f"by: expected None or 'speaker', got {by!r}")
+        sums: dict[tuple[str, str | None], Tensor] = {}
+        for index, row in enumerate(dataset):
+            if by is not None and row.get(by) is None:
+                raise ValueError(f"by: expected a column {by!r} in every row, got none in row {index}")
+            for stream in STREAMS:
+                frames = self.read_frames(stream, index, row.get(stream)).double()
+                finite = torch.isfinite(frames)
+                frames = frames.masked_fill(~finite, 0)
+                sums_3F = torch.stack([finite.double().sum(0), frames.sum(0), frames.square().sum(0)])
+                for key in {None, row[by] if by else None}:
+                    sums[stream, key] = sums.get((stream, key), 0) + sums_3F
+        if not sums:
+            raise ValueError("dataset: expected at least one row, got none")
+        found = []
+        for stream in STREAMS:
+            statistics = _mean_and_std(sums[stream, None])
+            if by is not None:
+                own = {key: total for (name, key), total in sums.items() if name == stream and key is not None}
+                statistics["speakers"] = {key: _mean_and_std(total) for key, total in own.items() if total[0].any()}
+            found.append(statistics)
+        return found[0], found[1]
+
+
+def _mean_and_std(sums_3F: Tensor) -> dict[str, Any]:
+    count, total, squares = sums_3F
+    mean = total / count.clamp(min=1)
+    std = (squares / count.clamp(min=1) - mean.square()).clamp(min=0).sqrt()
+    # A constant column, or one that was never there, is only shifted.
+    std = torch.where(std > 1e-6 * mean.abs().clamp(min=1e-6), std, torch.ones_like(std))
+    return {"mean": mean.tolist(), "std": std.tolist()}
+
+
+def _padded(rows: Tensor, length: int) -> Tensor:
+    return torch.cat([rows, rows.new_zeros(length - len(rows), *rows.shape[1:])])
+
+
+MsaFeatureExtractor.register_for_auto_class("AutoFeatureExtractor")
+
+__all__ = ["STREAMS", "MsaFeatureExtractor"]

@@ -1,0 +1,276 @@
+"""What every model of the package shares: the base class, the outputs, the loss.
+
+Shapes: B batch, L text length, T frames, F raw feature size, D width, H heads, C classes.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers.utils import ModelOutput
+
+from .configuration_msa import MsaConfig
+
+# Keywords of `from_text_pretrained` that say how to fetch and load the text model; all others are configuration.
+_LOADING_KEYS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
+
+
+@dataclass
+class MsaModelOutput(ModelOutput):
+    """Output of a model without a head.
+
+    Args:
+        last_hidden_state: (B, L, D) text states after the last layer.
+        fused_state: (B, D) what a head reads: one vector per utterance.
+        hidden_states: With `output_hidden_states`, (B, L, D) after the embeddings and after every layer.
+        attentions: With `output_attentions`, cross-modal attention weights per fused layer.
+        gates: With `output_gates`, gate values per fused layer.
+    """
+
+    last_hidden_state: Tensor | None = None
+    fused_state: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    gates: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class MsaOutput(ModelOutput):
+    """Output of a model with a head. Everything but loss and logits comes on request only.
+
+    Args:
+        loss: Scalar, when labels were given.
+        logits: (B, C) scores; C = 1 in a regression.
+        losses: Named parts of the loss where a model has several.
+        fused_state: With `output_hidden_states`, (B, D) what the head read.
+        hidden_states: With `output_hidden_states`, (B, L, D) after the embeddings and after every layer.
+        attentions: With `output_attentions`, cross-modal attention weights per fused layer.
+        gates: With `output_gates`, gate values per fused layer.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    losses: dict[str, Tensor] | None = None
+    fused_state: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    gates: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class MsaExplanation(ModelOutput):
+    """What a model looked at.
+
+    Args:
+        logits: (B, C) the scores that are explained.
+        text_share: (B, L) share of the text in each token's state, in [0, 1]; the rest came from the other streams.
+        stream_shares: (B, 3) share of text, audio and visual in the utterance, in [0, 1], summing to 1.
+    """
+
+    logits: Tensor | None = None
+    text_share: Tensor | None = None
+    stream_shares: Tensor | None = None
+
+
+class MsaPreTrainedModel(PreTrainedModel):
+    """Load, initialise and freeze in the same way for all models.
+
+    A layer that starts from other values than transformers' N(0, 0.02) has a method `initialize`; `post_init` and the
+    loading of a checkpoint call it. The text model keeps the rules of its own class.
+    """
+
+    config_class = MsaConfig
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    # Modules whose weights the text model does not bring: PEFT trains and saves them whole, beside LoRA.
+    modules_to_save: ClassVar[tuple[str, ...]] = ()
+    # Trainer takes any forward with **kwargs for one that divides its loss by `num_items_in_batch`; ours never does.
+    accepts_loss_kwargs = False
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        initialize = getattr(module, "initialize", None)
+        if callable(initialize):
+            initialize()
+        else:
+            super()._init_weights(module)
+
+    @property
+    def text_model(self) -> PreTrainedModel:
+        """The pretrained text model inside."""
+        return self.base_model.text_encoder
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the text model's token embeddings."""
+        return self.text_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the text model's token embeddings."""
+        self.text_model.set_input_embeddings(value)
+
+    def freeze_text_model(self) -> None:
+        """Freeze the text model if the configuration says so; called again after loading, which forgets it."""
+        if self.config.freeze_text_encoder:
+            self.text_model.requires_grad_(False)
+
+    @classmethod
+    def from_text_pretrained(cls, name_or_path: str, config: MsaConfig | None = None, **kwargs: Any) -> Any:
+        """Build a new model around a pretrained text model, whose weights are loaded once, here.
+
+        Args:
+            name_or_path: Repository or folder of the text model.
+            config: A whole configuration in place of single fields.
+            kwargs: Fields of the configuration; `revision`, `token`, `cache_dir`, `local_files_only`, `subfolder`,
+                `force_download` for fetching; `dtype` and `attn_implementation`.
+
+        Raises:
+            ValueError: When the text model is of a family that this model is not built on or of other sizes than
+                `config` says, or a field is unknown.
+        """
+        loading = {key: kwargs.pop(key) for key in _LOADING_KEYS if key in kwargs}
+        building = {key: kwargs.pop(key) for key in ("dtype", "attn_implementation") if key in kwargs}
+        if config is None:
+            kwargs.setdefault("text_model_name_or_path", str(name_or_path))
+            kwargs.setdefault("text_model_revision", loading.get("revision"))
+            text_config = AutoConfig.from_pretrained(name_or_path, **loading)
+            config = cls.config_class(text_config=text_config, **kwargs)
+        elif kwargs:
+            raise ValueError(f"config: expected either a configuration or its fields, got both, with {sorted(kwargs)}")
+
+        pretrained = AutoModel.from_pretrained(name_or_path, **loading, **building)
+        model = cls._from_config(config, **({"dtype": pretrained.dtype} | building))
+        weights, wanted = pretrained.state_dict(), model.text_model.state_dict()
+        # A pooler or a head of the pretrained model has no place here; what is needed must be there.
+        wrong = [key for key in wanted if key not in weights or weights[key].shape != wanted[key].shape]
+        if wrong:
+            raise ValueError(
+                f"{name_or_path}: expected the weights that text_config describes, but not for {wrong[0]}"
+            )
+        model.text_model.load_state_dict({key: weights[key] for key in wanted})
+        return model
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """Load a checkpoint; see `PreTrainedModel.from_pretrained` for the arguments.
+
+        Raises:
+            ValueError: When the checkpoint is of another model type, a file is damaged, or weights are missing, of
+                another size or without a place, where transformers would warn and go on with random ones.
+        """
+        wants_info = kwargs.pop("output_loading_info", False)
+        allows_mismatch = kwargs.pop("ignore_mismatched_sizes", False)
+        place = pretrained_model_name_or_path
+        try:
+            model, info = super().from_pretrained(
+                place, *args, output_loading_info=True, ignore_mismatched_sizes=True, **kwargs
+            )
+        except Exception as error:
+            # The class of safetensors' errors lives in a library that checkpoints do not import.
+            if type(error).__name__ == "SafetensorError":
+                raise ValueError(f"{place}: expected whole weights, got a damaged file ({error})") from error
+            raise
+        if info["mismatched_keys"] and not allows_mismatch:
+            key, found, expected = min(info["mismatched_keys"])
+            raise ValueError(f"{place}: expected {key} of shape {tuple(expected)} by config.json, got {tuple(found)}")
+        # A head may be missing, when a base model is loaded into a class with one; nothing else may.
+        is_base = model.base_model is model
+        for kind, keys in (
+            ("lacks", [k for k in info["missing_keys"] if is_base or k.startswith(model.base_model_prefix + ".")]),
+            ("has, beside what config.json describes,", info["unexpected_keys"]),
+        ):
+            if keys:
+                raise ValueError(f"{place}: the checkpoint {kind} {len(keys)} weights, among them {min(keys)}")
+        model.freeze_text_model()
+        return (model, info) if wants_info else model
+
+
+def masked_stream(
+    name: str, values: Tensor | None, mask: Tensor | None, dim: int, batch_size: int, like: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Check a stream and return it with zeros where its mask is 0.
+
+    A stream that is not given becomes one masked frame, so that the graph, and with it the set of parameters that
+    receive a gradient, is the same for every batch; distributed training needs that.
+
+    Args:
+        name: "audio" or "visual", for the error.
+        values: (B, T, F) or None.
+        mask: (B, T), 1 real and 0 padding, or None for all real.
+        dim: Feature size F that the model was made for.
+        batch_size: Size B of the text.
+        like: A tensor of the device and dtype wanted.
+
+    Returns:
+        values (B, T, F) and mask (B, T) of bool.
+
+    Raises:
+        ValueError: For another feature size, batch size or mask shape.
+    """
+    if values is None:
+        return like.new_zeros(batch_size, 1, dim), like.new_zeros(batch_size, 1, dtype=torch.bool)
+    if values.dim() != 3 or values.shape[0] != batch_size or values.shape[2] != dim:
+        raise ValueError(
+            f"{name}_values: expected (batch {batch_size}, frames, config.{name}_dim {dim}), got {tuple(values.shape)}"
+        )
+    if mask is None:
+        mask = values.new_ones(values.shape[:2], dtype=torch.bool)
+    elif mask.shape != values.shape[:2]:
+        raise ValueError(
+            f"{name}_attention_mask: expected {tuple(values.shape[:2])} as {name}_values, got {tuple(mask.shape)}"
+        )
+    if values.shape[1] == 0:
+        return masked_stream(name, None, None, dim, batch_size, like)
+    mask = mask.to(like.device).bool()
+    values = values.to(device=like.device, dtype=like.dtype)
+    return values.masked_fill(~mask.unsqueeze(-1), 0), mask
+
+
+def msa_loss(logits: Tensor, labels: Tensor, config: MsaConfig) -> Tensor:
+    """Return the mean loss of a batch: `config.regression_loss` for one label, cross-entropy for more.
+
+    Args:
+        logits: (B, C).
+        labels: (B,) scores within `label_range`, or class numbers 0 to C - 1.
+        config: Says which loss.
+
+    Raises:
+        ValueError: For labels of another shape and, where looking costs no synchronisation (on the CPU), for NaN and
+            for classes that do not exist.
+    """
+    labels = labels.to(logits.device)
+    if labels.dim() == 2 and labels.shape[1] == 1:
+        labels = labels.squeeze(1)
+    if labels.shape != logits.shape[:1]:
+        raise ValueError(f"labels: expected shape ({logits.shape[0]},), got {tuple(labels.shape)}")
+    if labels.device.type == "cpu" and not torch.compiler.is_compiling():
+        _check_labels(labels, config.num_labels)
+    if config.num_labels > 1:
+        return F.cross_entropy(logits.float(), labels.long())
+    scores, labels = logits.squeeze(-1).float(), labels.float()
+    losses = {"l1": F.l1_loss, "mse": F.mse_loss, "smooth_l1": F.smooth_l1_loss}
+    return losses[config.regression_loss](scores, labels)
+
+
+def _check_labels(labels: Tensor, num_labels: int) -> None:
+    if num_labels == 1:
+        wrong, expected = ~torch.isfinite(labels.float()), "a finite score"
+    else:
+        wrong = (labels != labels.round()) | (labels < 0) | (labels >= num_labels)
+        expected = f"a class from 0 to {num_labels - 1}"
+    if wrong.any():
+        row = int(wrong.nonzero()[0])
+        raise ValueError(f"labels: expected {expected}, got {labels[row].item()} in row {row}")
+
+
+__all__ = [
+    "MsaExplanation",
+    "MsaModelOutput",
+    "MsaOutput",
+    "MsaPreTrainedModel",
+    "masked_stream",
+    "msa_loss",
+]

@@ -1,0 +1,289 @@
+r"""PGF-Net: gated cross-attention inside a frozen BERT.
+
+Paper: PGF-Net, Bin Wen and Tien-Ping Tan, arXiv 2508.15852. Only its abstract and summaries were at hand, and no
+code; what they leave open follows the official code of MMA ("Mixture of Multimodal Adapters", NAACL 2025), on which
+the paper seems to be built, or is ours. One encoder layer l >= `fusion_start_layer`:
+
+       H_l                         audio X_a     visual X_v
+        |                              |             |
+  self-attention (frozen, LoRA)      W_a           W_v         one projection for all layers
+        |                              |             |
+        |-----.                     [ W_a X_a ; W_v X_v ]      the bank
+        |     |                              |
+        |     '--- query --> cross-attention <-- keys, values
+        |                          |
+        |                          C
+        '------> gate g <----------|       g = sigmoid(W_g [H; C] + b)
+                   |                       M = g * H + (1 - g) * C
+                   M
+                   |
+                adapter                    P = M + s * Up(ReLU(Down(LayerNorm(M))))
+                   |
+        feed-forward (frozen)
+                   |
+                H_{l+1}
+
+The [CLS] state of the last layer goes through the SubNet head.
+
+Deviations and choices, each a field of the configuration where the paper is open:
+- 3.09M trainable parameters leave no room for a full gate or a full attention in every layer (1.18M and 2.36M each):
+  the gate has low rank, the attention no parameters of its own (so in MMA). "full" and "multihead" are there.
+- Scores are divided by the square root of the head width, not of the model width as in MMA.
+- A row without any frame keeps its text state: M = H.
+- "after_ffn" adds P - H, the change that the fusion makes, to the layer's output. MMA adds its adapters there; adding
+  all of P would carry the text state a second time.
+
+The layers are in `layers_pgf_net.py`.
+
+Shapes: B batch, L text length, T frames of the bank (audio then visual), F raw feature size, D width, H heads.
+"""
+
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel
+from transformers.masking_utils import create_bidirectional_mask
+from transformers.utils import can_return_tuple
+
+from .configuration_pgf_net import PGFNetConfig
+from .layers_pgf_net import AudioVisualBank, PGFNetLayer, SubNet
+from .modeling_msa import MsaExplanation, MsaModelOutput, MsaOutput, MsaPreTrainedModel, masked_stream, msa_loss
+
+if TYPE_CHECKING:
+    # Saving a model copies every file named in a relative import. With these two lines processor and pipeline travel
+    # too, so that no entry of config.json points to a file that is not there.
+    from .pipeline_msa import MsaPipeline  # noqa: F401
+    from .processing_pgf_net import PGFNetProcessor  # noqa: F401
+
+
+class PGFNetPreTrainedModel(MsaPreTrainedModel):
+    """The base class of both PGF-Net models."""
+
+    config_class = PGFNetConfig
+    base_model_prefix = "pgf_net"
+    modules_to_save: ClassVar[tuple[str, ...]] = ("bank", "fusion", "classifier")
+    _no_split_modules = (
+        "PGFNetLayer",
+        "BertLayer",
+        "RobertaLayer",
+        "XLMRobertaLayer",
+        "ElectraLayer",
+        "BertEmbeddings",
+        "RobertaEmbeddings",
+        "XLMRobertaEmbeddings",
+        "ElectraEmbeddings",
+    )
+
+
+class PGFNetModel(PGFNetPreTrainedModel):
+    """A BERT-family encoder that fuses audio and visual frames inside its layers.
+
+    Args:
+        config: The configuration.
+    """
+
+    _keys_to_ignore_on_load_unexpected = (r"^classifier\.",)
+
+    def __init__(self, config: PGFNetConfig) -> None:
+        super().__init__(config)
+        # ELECTRA never has a pooler and does not take the argument.
+        options = {} if config.text_config.model_type == "electra" else {"add_pooling_layer": False}
+        self.text_encoder = AutoModel.from_config(config.text_config, **options)
+        self.bank = AudioVisualBank(config)
+        self.fusion_layers = nn.ModuleList(PGFNetLayer(config, size) for size in config.adapter_bottlenecks)
+        self.post_init()
+        self.freeze_text_model()
+
+    def embed_text(self, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
+        """Return the text model's embeddings (B, L, D)."""
+        hidden = self.text_encoder.embeddings(input_ids=input_ids, inputs_embeds=inputs_embeds)
+        # ELECTRA projects where its embeddings are narrower than its layers.
+        project = self.text_encoder._modules.get("embeddings_project")
+        return hidden if project is None else project(hidden)
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        audio_values: Tensor | None = None,
+        audio_attention_mask: Tensor | None = None,
+        visual_values: Tensor | None = None,
+        visual_attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        output_gates: bool = False,
+    ) -> MsaModelOutput:
+        """Encode the text and fuse the frames into it. Masks: 1 real, 0 padding; None means all real.
+
+        Args:
+            input_ids: (B, L) tokens; or `inputs_embeds`.
+            attention_mask: (B, L) of the text.
+            audio_values: (B, T_a, F_a) frames, or None when missing.
+            audio_attention_mask: (B, T_a); a row of zeros is a missing stream.
+            visual_values: (B, T_v, F_v) frames, or None when missing.
+            visual_attention_mask: (B, T_v); a row of zeros is a missing stream.
+            inputs_embeds: (B, L, D) token embeddings in place of `input_ids`.
+            output_attentions: Return the cross-attention weights, one (B, H, L, T_a + T_v) per fused layer, audio
+                first; a stream that is None counts as one frame.
+            output_hidden_states: Return all states.
+            output_gates: Return the gates, one (B, L, D) per fused layer, None in a variant without gates.
+
+        Raises:
+            ValueError: For a stream of another feature size, batch size or mask shape.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("input_ids: expected either input_ids or inputs_embeds, got both or neither")
+        if output_attentions is None:
+            output_attentions = bool(self.config.output_attentions)
+        if output_hidden_states is None:
+            output_hidden_states = bool(self.config.output_hidden_states)
+
+        hidden = self.embed_text(input_ids, inputs_embeds)
+        batch_size, text_length = hidden.shape[:2]
+        if attention_mask is not None and attention_mask.shape != (batch_size, text_length):
+            raise ValueError(
+                f"attention_mask: expected {(batch_size, text_length)} as input_ids, got {tuple(attention_mask.shape)}"
+            )
+        audio, audio_mask = masked_stream(
+            "audio", audio_values, audio_attention_mask, self.config.audio_dim, batch_size, hidden
+        )
+        visual, visual_mask = masked_stream(
+            "visual", visual_values, visual_attention_mask, self.config.visual_dim, batch_size, hidden
+        )
+        bank, bank_mask = self.bank(audio, visual), torch.cat([audio_mask, visual_mask], dim=1)
+        text_mask = create_bidirectional_mask(
+            config=self.text_encoder.config, inputs_embeds=hidden, attention_mask=attention_mask
+        )
+
+        states, gates, attentions = [hidden], [], []
+        start = self.config.fusion_start_layer
+        for depth, text_layer in enumerate(self.text_encoder.encoder.layer):
+            if depth < start:
+                hidden = text_layer(hidden, text_mask)
+            else:
+                hidden, gate, weights = self.fusion_layers[depth - start](
+                    hidden, bank, bank_mask, text_layer, text_mask, need_weights=output_attentions
+                )
+                gates.append(gate)
+                attentions.append(weights)
+            states.append(hidden)
+
+        return MsaModelOutput(
+            last_hidden_state=hidden,
+            fused_state=hidden[:, 0],
+            hidden_states=tuple(states) if output_hidden_states else None,
+            attentions=tuple(attentions) if output_attentions else None,
+            gates=tuple(gates) if output_gates and self.config.use_gate else None,
+        )
+
+
+class PGFNetForSequenceClassification(PGFNetPreTrainedModel):
+    """PGF-Net with its head: one sentiment score, or classes with `num_labels > 1`.
+
+    Args:
+        config: The configuration.
+    """
+
+    def __init__(self, config: PGFNetConfig) -> None:
+        super().__init__(config)
+        self.pgf_net = PGFNetModel(config)
+        self.classifier = SubNet(config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        audio_values: Tensor | None = None,
+        audio_attention_mask: Tensor | None = None,
+        visual_values: Tensor | None = None,
+        visual_attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        output_gates: bool = False,
+    ) -> MsaOutput:
+        """Score utterances; see [`PGFNetModel.forward`] for the streams and what can be asked for.
+
+        Args:
+            input_ids: (B, L) tokens; or `inputs_embeds`.
+            attention_mask: (B, L) of the text.
+            audio_values: (B, T_a, F_a) frames, or None when missing.
+            audio_attention_mask: (B, T_a).
+            visual_values: (B, T_v, F_v) frames, or None when missing.
+            visual_attention_mask: (B, T_v).
+            labels: (B,) scores, or class numbers with `num_labels > 1`; gives a loss.
+            inputs_embeds: (B, L, D) token embeddings in place of `input_ids`.
+            output_attentions: Return the cross-attention weights.
+            output_hidden_states: Return all states and the fused state that the head reads.
+            output_gates: Return the gates.
+
+        Raises:
+            ValueError: For a stream or labels of a shape or value that does not fit.
+        """
+        output = self.pgf_net(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            audio_values=audio_values,
+            audio_attention_mask=audio_attention_mask,
+            visual_values=visual_values,
+            visual_attention_mask=visual_attention_mask,
+            inputs_embeds=inputs_embeds,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            output_gates=output_gates,
+        )
+        logits = self.classifier(output.fused_state)
+        return MsaOutput(
+            loss=None if labels is None else msa_loss(logits, labels, self.config),
+            logits=logits,
+            fused_state=None if output.hidden_states is None else output.fused_state,
+            hidden_states=output.hidden_states,
+            attentions=output.attentions,
+            gates=output.gates,
+        )
+
+    @torch.no_grad()
+    def explain(self, attention_mask: Tensor, audio_values: Tensor | None = None, **batch: Tensor) -> MsaExplanation:
+        """Return the scores with the share of each stream, read from gates and attention.
+
+        The text's share in a token is the mean of its gates over channels and layers; what is left went to the frames
+        it attended to. This describes what was mixed inside the encoder; it is no proof of cause.
+
+        Args:
+            attention_mask: (B, L) of the text.
+            audio_values: (B, T_a, F_a) frames, or None.
+            batch: The rest of what `forward` takes.
+
+        Raises:
+            ValueError: In a variant without gates.
+        """
+        if not self.config.use_gate:
+            raise ValueError("explain: expected a model with gates, got use_gate=False")
+        output = self(
+            attention_mask=attention_mask,
+            audio_values=audio_values,
+            output_attentions=True,
+            output_gates=True,
+            **batch,
+        )
+        # A missing or empty stream was one masked frame in the bank.
+        num_audio = 1 if audio_values is None else max(1, audio_values.shape[1])
+        text_share = torch.stack([gate.float().mean(dim=-1) for gate in output.gates])
+        audio_part = torch.stack([w.float()[..., :num_audio].sum(dim=-1).mean(dim=1) for w in output.attentions])
+        audio_share = (1 - text_share) * audio_part
+        shares_3BL = torch.stack([text_share, audio_share, 1 - text_share - audio_share]).mean(dim=1)
+        mask_BL = attention_mask.float()
+        stream_shares = (shares_3BL * mask_BL).sum(dim=-1) / mask_BL.sum(dim=-1)
+        return MsaExplanation(logits=output.logits, text_share=shares_3BL[0] * mask_BL, stream_shares=stream_shares.T)
+
+
+PGFNetModel.register_for_auto_class("AutoModel")
+PGFNetForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")
+
+__all__ = ["PGFNetForSequenceClassification", "PGFNetModel", "PGFNetPreTrainedModel"]

@@ -1,0 +1,115 @@
+"""The pipeline: features of an utterance in, score and label out. It travels with every checkpoint."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Pipeline
+
+_INPUT_KEYS = (
+    "text",
+    "audio",
+    "visual",
+    "words",
+    "audio_rate",
+    "visual_rate",
+    "speaker",
+    "audio_features",
+    "visual_features",
+)
+
+
+class MsaPipeline(Pipeline):
+    """Score utterances given as text and features of audio and visual.
+
+    ```python
+    pipe = pipeline("multimodal-sentiment-analysis", model=folder_or_repository, trust_remote_code=True)
+    pipe({"text": "i loved it", "audio": audio, "words": words, "audio_rate": 100.0}, explain=True)
+    ```
+
+    An input is a mapping with any of `text`, `audio` (T, F_a), `visual` (T, F_v), `words`, `audio_rate`,
+    `visual_rate`, `speaker`, `audio_features`, `visual_features`; what is absent is missing. One, a list, a dataset or
+    a generator.
+
+    Returns:
+        `{"score", "label"}`. In a regression the score is in the units of the labels, and the label is "negative",
+        "neutral" or "positive": neutral is the middle one of seven equal grades of `label_range`, +-0.5 for (-3, 3);
+        None where the model has no range. With classes the score is the probability of the label.
+        With `explain=True` also `words`, a list of `{"word", "text_share"}`, and `shares` of text, audio and visual.
+    """
+
+    _load_processor = True
+    _load_tokenizer = False
+    _load_feature_extractor = False
+    _load_image_processor = False
+    _load_video_processor = False
+
+    def _sanitize_parameters(self, explain: bool | None = None, **unknown: Any) -> tuple[dict, dict, dict]:
+        if unknown:
+            raise ValueError(f"pipeline: unknown argument(s) {', '.join(map(repr, sorted(unknown)))}")
+        parameters = {} if explain is None else {"explain": explain}
+        return parameters, parameters, {}
+
+    def preprocess(self, input_: Mapping[str, Any], explain: bool = False) -> dict[str, Any]:
+        """Make a batch of one.
+
+        Raises:
+            ValueError: For an input that is not a mapping or has unknown keys, and as the processor.
+        """
+        if not isinstance(input_, Mapping):
+            raise ValueError(f"pipeline: expected a mapping with 'text', 'audio' or 'visual', got {type(input_)}")
+        if unknown := sorted(set(input_) - set(_INPUT_KEYS)):
+            raise ValueError(f"pipeline: unknown key(s) {', '.join(map(repr, unknown))}; expected {_INPUT_KEYS}")
+        batch = self.processor(
+            **{key: input_.get(key) for key in ("audio_features", "visual_features")},
+            **{key: None if input_.get(key) is None else [input_[key]] for key in _INPUT_KEYS[:7]},
+        )
+        inputs: dict[str, Any] = dict(batch)
+        if explain:
+            inputs["token_words"] = self.processor.token_words(input_.get("text") or "", input_.get("words"))
+        return inputs
+
+    def _forward(self, input_tensors: dict[str, Any], explain: bool = False) -> dict[str, Any]:
+        if not explain:
+            return {"logits": self.model(**input_tensors).logits}
+        tensors = {key: value for key, value in input_tensors.items() if isinstance(value, Tensor)}
+        words = input_tensors["token_words"]
+        # A batch arrives with a list of rows, a single input with its own row.
+        return {**self.model.explain(**tensors), "token_words": words if _is_batch(words) else [words]}
+
+    def postprocess(self, model_outputs: dict[str, Any]) -> dict[str, Any]:
+        """Turn the tensors of one utterance into a plain dict."""
+        result = self._scored(model_outputs["logits"][0].float())
+        if "stream_shares" in model_outputs:
+            shares = model_outputs["text_share"][0]
+            words = model_outputs["token_words"]
+            result["words"] = [
+                {"word": word, "text_share": shares[list(at)].mean().item()}
+                for word, at in (words[0] if _is_batch(words) else words)
+            ]
+            named = zip(("text", "audio", "visual"), model_outputs["stream_shares"][0].tolist(), strict=True)
+            result["shares"] = dict(named)
+        return result
+
+    def _scored(self, logits: Tensor) -> dict[str, Any]:
+        config = self.model.config
+        if config.num_labels > 1:
+            probabilities = torch.softmax(logits, dim=-1)
+            best = int(probabilities.argmax())
+            return {"score": probabilities[best].item(), "label": config.id2label[best]}
+        score = logits[0].item()
+        if config.label_range is None:
+            return {"score": score, "label": None}
+        low, high = config.label_range
+        middle, grade = (low + high) / 2, (high - low) / 6
+        if abs(score - middle) <= grade / 2:
+            return {"score": score, "label": "neutral"}
+        return {"score": score, "label": "positive" if score > middle else "negative"}
+
+
+def _is_batch(words: list[Any]) -> bool:
+    return bool(words) and isinstance(words[0], list)
+
+
+__all__ = ["MsaPipeline"]

@@ -1,0 +1,319 @@
+"""The processor: text, audio and visual in, aligned tensors and masks out.
+
+A processor is a tokenizer and a feature extractor that agree on the length of things. It travels with the checkpoint;
+`collate` makes it the data collator of a plain `transformers.Trainer`.
+
+Shapes: B batch, L text length, T frames, F raw feature size.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoTokenizer, BatchEncoding, BatchFeature, ProcessorMixin
+from transformers.utils import logging
+
+from .alignment_msa import Word, fill_times, find_words, read_words, token_intervals, words_of_tokens
+from .feature_extraction_msa import STREAMS, MsaFeatureExtractor
+
+logger = logging.get_logger(__name__)
+
+# Keywords of `from_text_pretrained` that say how to fetch the tokenizer; all others are the feature extractor's.
+_LOADING_KEYS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
+
+
+class MsaProcessor(ProcessorMixin):
+    """Turn utterances into batches.
+
+    Missing is one thing everywhere: an argument None, an entry None, an empty text, an array (0, F).
+
+    Args:
+        feature_extractor: For both streams.
+        tokenizer: A fast tokenizer, the text model's own.
+        alignment: "word" gives one vector per text token, the mean of the frames spoken with its word; "none" keeps
+            each stream's own time axis.
+        max_text_length: Tokens beyond this are cut, with the frames of their words; None takes the tokenizer's limit.
+
+    Raises:
+        ValueError: For another alignment, or a tokenizer without character positions where they are needed.
+    """
+
+    default_alignment: ClassVar[str] = "none"
+
+    def __init__(
+        self,
+        feature_extractor: MsaFeatureExtractor,
+        tokenizer: Any,
+        alignment: str | None = None,
+        max_text_length: int | None = None,
+    ) -> None:
+        super().__init__(feature_extractor, tokenizer)
+        self.alignment = alignment or self.default_alignment
+        self.max_text_length = max_text_length
+        if self.alignment not in ("word", "none"):
+            raise ValueError(f"alignment: expected 'word' or 'none', got {alignment!r}")
+        if not tokenizer.is_fast:
+            raise ValueError(f"tokenizer: expected a fast tokenizer, which knows positions, got {type(tokenizer)}")
+
+    @classmethod
+    def from_text_pretrained(
+        cls,
+        name_or_path: str,
+        alignment: str | None = None,
+        max_text_length: int | None = None,
+        **kwargs: Any,
+    ) -> "MsaProcessor":
+        """Make a processor with the tokenizer of a pretrained text model.
+
+        Args:
+            name_or_path: Repository or folder of the text model.
+            alignment: "word" or "none"; None takes what the model's paper does.
+            max_text_length: Limit of tokens; None takes what tokenizer and text model can do.
+            kwargs: Arguments of [`MsaFeatureExtractor`] (`audio_dim`, `visual_dim`, `audio_features`, ...);
+                `revision`, `token`, `cache_dir`, `local_files_only`, `subfolder`, `force_download` for fetching.
+
+        Raises:
+            ValueError: For an unknown keyword.
+        """
+        loading = {key: kwargs.pop(key) for key in _LOADING_KEYS if key in kwargs}
+        known = MsaFeatureExtractor.__init__.__code__.co_varnames
+        if unknown := sorted(set(kwargs) - set(known)):
+            raise ValueError(f"{cls.__name__}: unknown keyword(s) {', '.join(map(repr, unknown))}")
+        tokenizer = AutoTokenizer.from_pretrained(name_or_path, **loading)
+        config = AutoConfig.from_pretrained(name_or_path, **loading)
+        limit = min(tokenizer.model_max_length, _num_positions(config))
+        return cls(MsaFeatureExtractor(**kwargs), tokenizer, alignment, min(limit, max_text_length or limit))
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """The tensors of a batch, in their order."""
+        return ["input_ids", "attention_mask", *self.feature_extractor.model_input_names]
+
+    @property
+    def repairs(self) -> Mapping[str, int]:
+        """What had to be mended so far in this process: non-finite values, interpolated word times, cut texts."""
+        return self.feature_extractor.repairs
+
+    def __call__(
+        self,
+        text: str | Sequence[str | None] | None = None,
+        audio: Any = None,
+        visual: Any = None,
+        words: Any = None,
+        audio_rate: Any = None,
+        visual_rate: Any = None,
+        speaker: str | Sequence[str | None] | None = None,
+        audio_features: str | Mapping[str, Any] | None = None,
+        visual_features: str | Mapping[str, Any] | None = None,
+        padding: str = "longest",
+        return_tensors: str = "pt",
+    ) -> BatchFeature:
+        """Make a batch of utterances, or of one when `text` is a string or the only stream is a single array.
+
+        Args:
+            text: B texts; None or "" when missing, which leaves the tokenizer's special tokens.
+            audio: B arrays (T, F_a), float of any width, from numpy or torch.
+            visual: B arrays (T, F_v).
+            words: Per text its words `(word, start, end)` in seconds from the start of the streams; times may be null.
+                Needed with alignment "word" where a row has text and a stream; else not used.
+            audio_rate: Frames per second, one number or one per row; needed for alignment "word". By default that of
+                the recorded features.
+            visual_rate: The same.
+            speaker: Name per row, for statistics per speaker.
+            audio_features: Name of what the audio columns are; checked against what the model was trained on.
+            visual_features: The same.
+            padding: "longest" of the batch, or "max_length".
+            return_tensors: "pt" or "np".
+
+        Returns:
+            `input_ids`, `attention_mask` (B, L), `audio_values` (B, T_a, F_a), `audio_attention_mask` (B, T_a) and the
+            same for visual. With alignment "word", T_a = T_v = L.
+
+        Raises:
+            ValueError: When a row has no stream at all, streams have unequal numbers of rows, words do not match the
+                text or are missing, or a feature size, rate or feature name is wrong.
+        """
+        if isinstance(text, str) or (text is None and (_is_single(audio) or _is_single(visual))):
+            text, audio, visual, words = ([x] if x is not None else None for x in (text, audio, visual, words))
+            speaker = [speaker] if isinstance(speaker, str) else speaker
+        sizes = {
+            name: len(column)
+            for name, column in {"text": text, "audio": audio, "visual": visual, "words": words}.items()
+            if column is not None
+        }
+        if not sizes or len(set(sizes.values())) > 1:
+            raise ValueError(f"batch: expected the same number of rows in every stream, got {sizes or 'no stream'}")
+        size = next(iter(sizes.values()))
+        texts = [entry or "" for entry in text] if text is not None else [""] * size
+        frames = {
+            stream: [self.feature_extractor.read_frames(stream, i, array) for i, array in enumerate(arrays)]
+            if arrays is not None
+            else None
+            for stream, arrays in (("audio", audio), ("visual", visual))
+        }
+        for i, entry in enumerate(texts):
+            if not entry.strip() and all(rows is None or not len(rows[i]) for rows in frames.values()):
+                raise ValueError(f"batch: expected text, audio or visual in every row, got none in row {i}")
+        self.feature_extractor.check_features(audio_features=audio_features, visual_features=visual_features)
+
+        encoding = self._tokenize(texts, padding)
+        intervals = None
+        if self.alignment == "word":
+            intervals = self._intervals(texts, words, encoding, frames, audio_rate, visual_rate)
+        streams = self.feature_extractor(
+            frames["audio"],
+            frames["visual"],
+            audio_rate,
+            visual_rate,
+            intervals,
+            [speaker] * size if isinstance(speaker, str) else speaker,
+            batch_size=size,
+            padding=padding,
+        )
+        data = {"input_ids": encoding["input_ids"], "attention_mask": encoding["attention_mask"], **streams}
+        if self.alignment == "word":
+            # Rows of one length, whether the longest is a text or the one vector of a row without text.
+            data |= {key: _padded_columns(data[key], data["input_ids"].shape[1]) for key in streams}
+        return BatchFeature({key: value.numpy() if return_tensors == "np" else value for key, value in data.items()})
+
+    def collate(self, rows: Sequence[Mapping[str, Any]]) -> BatchFeature:
+        """Make a batch of dataset rows; the data collator for Trainer (with `remove_unused_columns=False`).
+
+        Args:
+            rows: Mappings with any of `text`, `words`, `audio`, `visual`, `audio_rate`, `visual_rate`, `speaker`, and
+                `label` (or `labels`). Other columns are left alone.
+
+        Returns:
+            The batch, with `labels` (B,) where the rows have them: float32 scores, int64 classes.
+
+        Raises:
+            ValueError: As `__call__`; for rows of which only some have a label, and for labels that are NaN.
+        """
+        rows = list(rows)
+
+        def column(name: str) -> list[Any] | None:
+            values = [row.get(name) for row in rows]
+            return None if all(value is None for value in values) else values
+
+        batch = self(
+            text=column("text"),
+            audio=column("audio"),
+            visual=column("visual"),
+            words=column("words"),
+            audio_rate=column("audio_rate"),
+            visual_rate=column("visual_rate"),
+            speaker=column("speaker"),
+        )
+        labels = column("labels") or column("label")
+        if labels is not None:
+            batch["labels"] = _read_labels(labels, [row.get("id", i) for i, row in enumerate(rows)])
+        return batch
+
+    def fit(self, dataset: Iterable[Mapping[str, Any]], by: str | None = None) -> "MsaProcessor":
+        """Learn the normalisation of the streams from a dataset; see [`MsaFeatureExtractor.fit`]."""
+        self.feature_extractor.fit(dataset, by=by)
+        return self
+
+    def token_words(self, text: str, words: Any = None) -> list[tuple[str, range]]:
+        """Return the words of a text, each with the positions of its tokens in a batch of one.
+
+        Args:
+            text: The utterance.
+            words: As in a call; without them the tokenizer's own words are taken.
+        """
+        encoding = self._tokenize([text], "longest").encodings[0]
+        if words is not None:
+            read = read_words(words)
+            spans = find_words(text, read)
+            covered = words_of_tokens(encoding.offsets, spans)
+            numbers: list[int | None] = [c[0] if c else None for c in covered]
+        else:
+            numbers = list(encoding.word_ids)
+        groups: dict[int, list[int]] = {}
+        for position, number in enumerate(numbers):
+            if number is not None:
+                groups.setdefault(number, []).append(position)
+        return [
+            (
+                text[encoding.offsets[at[0]][0] : encoding.offsets[at[-1]][1]].strip(),
+                range(at[0], at[-1] + 1),
+            )
+            for at in groups.values()
+        ]
+
+    def _tokenize(self, texts: list[str], padding: str) -> BatchEncoding:
+        limit = self.max_text_length or self.tokenizer.model_max_length
+        encoding = self.tokenizer(
+            texts,
+            padding=padding,
+            truncation=True,
+            max_length=limit,
+            return_tensors="pt",
+        )
+        num_cut = sum(bool(row.overflowing) for row in encoding.encodings)
+        if num_cut:
+            self.feature_extractor.repairs["text_cut"] += num_cut
+            logger.warning_once(f"text: longer than {limit} tokens in some rows; these are cut, with their words")
+        return encoding
+
+    def _intervals(
+        self,
+        texts: list[str],
+        words: Sequence[Any] | None,
+        encoding: BatchEncoding,
+        frames: Mapping[str, list[Tensor] | None],
+        audio_rate: Any,
+        visual_rate: Any,
+    ) -> list[list[Any]]:
+        """Return the interval of every token, per row; empty for a row without text."""
+        size = len(texts)
+        durations = [0.0] * size
+        for stream, rate in zip(STREAMS, (audio_rate, visual_rate), strict=True):
+            rows = frames[stream]
+            if rows is not None:
+                rates = self.feature_extractor.rates(stream, rate, rows)
+                seconds = [len(row) / rates[i] if len(row) else 0.0 for i, row in enumerate(rows)]
+                durations = [max(pair) for pair in zip(durations, seconds, strict=True)]
+        intervals: list[list[Any]] = []
+        for i, text in enumerate(texts):
+            if not text.strip() or not durations[i]:
+                intervals.append([])
+                continue
+            if words is None or words[i] is None:
+                raise ValueError(f"words: expected words with times for alignment='word', got none for row {i}")
+            read: list[Word] = read_words(words[i], i)
+            spans = find_words(text, read, i)
+            times, num_filled = fill_times(read, durations[i])
+            self.feature_extractor.repairs["word_times_interpolated"] += num_filled
+            row = encoding.encodings[i]
+            real = sum(row.attention_mask)
+            covered = words_of_tokens(row.offsets[:real], spans)
+            intervals.append(token_intervals(covered, times))
+        return intervals
+
+
+def _num_positions(config: Any) -> int:
+    positions = config.max_position_embeddings
+    # RoBERTa and its kin count positions from the padding token's number on.
+    return positions - config.pad_token_id - 1 if config.model_type in ("roberta", "xlm-roberta") else positions
+
+
+def _is_single(array: Any) -> bool:
+    return getattr(array, "ndim", 0) == 2
+
+
+def _padded_columns(values: Tensor, length: int) -> Tensor:
+    missing = max(0, length - values.shape[1])
+    return torch.cat([values, values.new_zeros(len(values), missing, *values.shape[2:])], dim=1)
+
+
+def _read_labels(labels: list[Any], names: list[Any]) -> Tensor:
+    for label, name in zip(labels, names, strict=True):
+        if label is None or label != label:
+            raise ValueError(f"label: expected a number, got {label} in row {name!r}")
+    is_class = all(isinstance(label, int) for label in labels)
+    return torch.tensor([int(x) if is_class else float(x) for x in labels])
+
+
+__all__ = ["MsaProcessor"]
