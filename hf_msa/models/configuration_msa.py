@@ -5,6 +5,7 @@ its audio and visual columns are, and the range of its labels. Learning rates an
 live in the recipes.
 """
 
+from dataclasses import fields
 from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
@@ -17,6 +18,7 @@ _TRANSFORMERS_KEYS = frozenset(
         "_attn_implementation_internal",
         "_commit_hash",
         "_experts_implementation_internal",
+        "_name_or_path",
         "attn_implementation",
         "auto_map",
         "custom_pipelines",
@@ -123,7 +125,9 @@ class MsaConfig(PreTrainedConfig):
 
     def to_dict(self) -> dict[str, Any]:
         """Return what config.json says: the fields, every class of the checkpoint, and its pipeline."""
-        output = super().to_dict()
+        # Trainer hangs attributes of its own on a config (use_cache), which no one would be allowed to read back.
+        known = {field.name for field in fields(self)} | _TRANSFORMERS_KEYS
+        output = {key: value for key, value in super().to_dict().items() if key in known}
         # Saving a model enters only its own class here; a user may load any of them.
         output["auto_map"] = dict(self.exported_classes)
         output["custom_pipelines"] = {

@@ -63,6 +63,8 @@ class PGFNetPreTrainedModel(MsaPreTrainedModel):
     config_class = PGFNetConfig
     base_model_prefix = "pgf_net"
     modules_to_save: ClassVar[tuple[str, ...]] = ("bank", "fusion", "classifier")
+    # With a device map, accelerate moves what a layer is called with to the layer's device, and would the text layer.
+    _skip_keys_device_placement: ClassVar[tuple[str, ...]] = ("text_layer",)
     _no_split_modules = (
         "PGFNetLayer",
         "BertLayer",
@@ -165,7 +167,7 @@ class PGFNetModel(PGFNetPreTrainedModel):
                 hidden = text_layer(hidden, text_mask)
             else:
                 hidden, gate, weights = self.fusion_layers[depth - start](
-                    hidden, bank, bank_mask, text_layer, text_mask, need_weights=output_attentions
+                    hidden, bank, bank_mask, text_layer=text_layer, text_mask=text_mask, need_weights=output_attentions
                 )
                 gates.append(gate)
                 attentions.append(weights)
@@ -274,13 +276,15 @@ class PGFNetForSequenceClassification(PGFNetPreTrainedModel):
         )
         # A missing or empty stream was one masked frame in the bank.
         num_audio = 1 if audio_values is None else max(1, audio_values.shape[1])
-        text_share = torch.stack([gate.float().mean(dim=-1) for gate in output.gates])
-        audio_part = torch.stack([w.float()[..., :num_audio].sum(dim=-1).mean(dim=1) for w in output.attentions])
-        audio_share = (1 - text_share) * audio_part
-        shares_3BL = torch.stack([text_share, audio_share, 1 - text_share - audio_share]).mean(dim=1)
-        mask_BL = attention_mask.float()
-        stream_shares = (shares_3BL * mask_BL).sum(dim=-1) / mask_BL.sum(dim=-1)
-        return MsaExplanation(logits=output.logits, text_share=shares_3BL[0] * mask_BL, stream_shares=stream_shares.T)
+        shares_3BL = torch.zeros(3, *attention_mask.shape, device=output.logits.device)
+        for gate_BLD, weights_BHLT in zip(output.gates, output.attentions, strict=True):
+            text_BL = gate_BLD.float().mean(dim=-1)
+            weights_BLT = weights_BHLT.float().mean(dim=1)
+            drawn_2BL = torch.stack([part.sum(dim=-1) for part in weights_BLT.tensor_split([num_audio], dim=-1)])
+            shares_3BL += torch.cat([text_BL[None], (1 - text_BL) * drawn_2BL]) / len(output.gates)
+        shares_3BL *= attention_mask.to(shares_3BL.device)
+        stream_shares = shares_3BL.sum(dim=-1).T / attention_mask.sum(dim=-1, keepdim=True)
+        return MsaExplanation(logits=output.logits, text_share=shares_3BL[0], stream_shares=stream_shares)
 
 
 PGFNetModel.register_for_auto_class("AutoModel")

@@ -39,9 +39,7 @@ def add_lora(
         target_modules=rf".*\.text_encoder\..*\.({'|'.join(target_modules)})",
         modules_to_save=list(model.modules_to_save),
     )
-    wrapped = peft.get_peft_model(model, lora)
-    wrapped.peft_config["default"].base_model_name_or_path = model.config.text_model_name_or_path
-    return wrapped
+    return peft.get_peft_model(model, lora)
 
 
 def merge_lora(model: peft.PeftModel) -> PreTrainedModel:
@@ -59,7 +57,9 @@ def save_adapter(model: peft.PeftModel, folder: str | Path, processor: Any = Non
         folder: Is created.
         processor: Saved beside it.
     """
-    model.save_pretrained(str(folder))
+    # Only here: with a name in it, PEFT asks the Hub for that repository at every checkpoint of a training run.
+    model.peft_config["default"].base_model_name_or_path = model.config.text_model_name_or_path
+    model.save_pretrained(str(folder), save_embedding_layers=False)
     model.get_base_model().config.save_pretrained(str(folder))
     if processor is not None:
         processor.save_pretrained(str(folder))

@@ -1,0 +1,184 @@
+"""The command line: `hf-msa demo | predict | benchmark`. It parses, calls and prints; the work is done elsewhere."""
+
+import functools
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from ._version import __version__
+
+app = typer.Typer(
+    help="Multimodal sentiment analysis: PGF-Net, AGFN and DeepMLF on the Hugging Face Hub.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a repository.")]
+
+
+def _clear_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn a user's mistake into one line and exit code 2; anything else stays a traceback."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except (ValueError, OSError, ModuleNotFoundError) as error:
+            message = " ".join(str(error).split())
+            Console(stderr=True, soft_wrap=True).print(f"hf-msa: {message}", style="bold red", markup=False)
+            raise typer.Exit(2) from error
+
+    return run
+
+
+def _quiet() -> None:
+    """Leave the terminal to our own progress bars."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    # peft asks transformers for a property that transformers has renamed; nothing a user could do.
+    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, default=str) + "\n")
+
+
+@app.callback(invoke_without_command=True)
+def main(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Multimodal sentiment analysis: PGF-Net, AGFN and DeepMLF on the Hugging Face Hub."""
+    if version:
+        sys.stdout.write(__version__ + "\n")
+        raise typer.Exit
+
+
+@app.command()
+@_clear_errors
+def demo(
+    output: Annotated[Path, typer.Option(help="Where the trained checkpoint goes.")] = Path("runs/demo"),
+    seed: Annotated[int, typer.Option(help="Of initial values and batches.")] = 1111,
+    as_json: Json = False,
+) -> None:
+    """Train PGF-Net on the sample corpus, save it, load it in a fresh process and predict.
+
+    Example: hf-msa demo --output runs/demo
+    """
+    _quiet()
+    from .training.demo import check_output, run_demo
+
+    check_output(output)
+    result = run_demo(output, seed=seed)
+    if as_json:
+        _print_json(
+            {
+                "metrics": result.metrics,
+                "predictions": result.predictions,
+                "labels": result.labels,
+                "folder": str(result.folder),
+                "seconds": result.seconds,
+            }
+        )
+        return
+    console = Console(soft_wrap=True)
+    table = Table(title="Test split of the sample corpus (made, 100 utterances)", title_justify="left")
+    table.add_column("run")
+    for name in ("MAE", "corr", "Acc-2 has0", "Acc-2 non0", "Acc-7"):
+        table.add_column(name, justify="right")
+    for run, metrics in result.metrics.items():
+        keys = ("mae", "corr", "acc_2_has0", "acc_2_non0", "acc_7")
+        table.add_row(run, *(f"{metrics[key]:.3f}" for key in keys))
+    console.print(table)
+    console.print(f"\nLoaded {result.folder} in a fresh process; the text's share of each word in brackets:")
+    for label, prediction in zip(result.labels, result.predictions, strict=True):
+        words = " ".join(f"{word['word']}[{word['text_share']:.2f}]" for word in prediction["words"])
+        console.print(f"  {prediction['score']:+.2f} (true {label:+.1f})  {words}", markup=False, highlight=False)
+        shares = ", ".join(f"{stream} {share:.2f}" for stream, share in prediction["shares"].items())
+        console.print(f"        shares: {shares}", markup=False, highlight=False)
+    console.print(f"\n{result.seconds:.0f} s. Next: hf-msa predict {result.folder} utterances.jsonl", highlight=False)
+
+
+@app.command()
+@_clear_errors
+def predict(
+    model: Annotated[str, typer.Argument(help="Folder or repository of a checkpoint.")],
+    utterances: Annotated[Path, typer.Argument(help="JSON lines: text, paths of .npy arrays, words.")],
+    output: Annotated[Path | None, typer.Option(help="Write JSON lines there instead of printing.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Add the text's share per word.")] = False,
+    revision: Revision = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run the checkpoint's own code instead of this package's.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Score utterances given as text and arrays of features.
+
+    Each line of the file is an object with any of text, audio, visual (paths of .npy files with one row per frame,
+    relative to the file), words (a list of word, start, end in seconds), audio_rate and visual_rate (frames a second).
+
+    Example: hf-msa predict runs/demo utterances.jsonl --explain
+    """
+    _quiet()
+    from transformers import pipeline
+
+    import hf_msa.models  # noqa: F401 - makes the Auto classes know our models
+
+    from .data.utterances import read_utterances, replace_file
+
+    rows = list(read_utterances(utterances))
+    pipe = pipeline(
+        "multimodal-sentiment-analysis", model=model, revision=revision, trust_remote_code=trust_remote_code or None
+    )
+
+    def predictions() -> Iterator[dict[str, Any]]:
+        for number, row in track(list(rows), "predicting", console=Console(stderr=True), transient=True):
+            try:
+                yield pipe(row, explain=explain)
+            except ValueError as error:
+                raise ValueError(f"{utterances}:{number}: {error}") from error
+
+    found = list(predictions())
+    if output is not None:
+        replace_file(output, "".join(json.dumps(line) + "\n" for line in found))
+        return
+    if as_json or explain:
+        for line in found:
+            _print_json(line)
+        return
+    for (_, row), line in zip(rows, found, strict=True):
+        sys.stdout.write(f"{line['score']:+.3f}\t{line['label']}\t{row.get('text') or ''}\n")
+
+
+@app.command()
+@_clear_errors
+def benchmark(
+    model: Annotated[str, typer.Argument(help="Folder or repository of a checkpoint, or a model type: pgf_net.")],
+    batch_size: Annotated[int, typer.Option(help="Utterances per batch.", min=1)] = 32,
+    alignment: Annotated[
+        str, typer.Option(help="word: a frame per token; none: streams of their own lengths.")
+    ] = "word",
+    repeats: Annotated[int, typer.Option(help="Measurements per figure.", min=1)] = 10,
+    as_json: Json = False,
+) -> None:
+    """Measure time, memory and FLOPs beside the bare text encoder, on the same batch in the same run.
+
+    Example: hf-msa benchmark pgf_net --alignment none
+    """
+    _quiet()
+    from .evaluation.benchmark import benchmark as measure
+    from .evaluation.benchmark import format_benchmark, load_for_benchmark
+
+    result = measure(load_for_benchmark(model), batch_size=batch_size, alignment=alignment, repeats=repeats)
+    if as_json:
+        _print_json(result.to_dict())
+    else:
+        sys.stdout.write(format_benchmark(result) + "\n")

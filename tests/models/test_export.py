@@ -1,0 +1,168 @@
+"""A saved folder loads and scores where hf_msa and peft cannot be imported."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from tiny_models import tiny_batch, tiny_model
+from tiny_tokenizers import bert
+from transformers import AutoModelForSequenceClassification, AutoProcessor, pipeline
+
+from hf_msa.models import MsaFeatureExtractor, PGFNetForSequenceClassification, PGFNetProcessor
+
+CODE = {
+    "alignment_msa.py",
+    "configuration_msa.py",
+    "configuration_pgf_net.py",
+    "feature_extraction_msa.py",
+    "layers_pgf_net.py",
+    "modeling_msa.py",
+    "modeling_pgf_net.py",
+    "pipeline_msa.py",
+    "processing_msa.py",
+    "processing_pgf_net.py",
+}
+UTTERANCE = {
+    "text": "i loved it",
+    "audio": [[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]],
+    "words": [["i", 0.0, 0.4], ["loved", 0.4, 1.0], ["it", 1.0, 2.0]],
+    "audio_rate": 1.0,
+}
+# Hides packages from the importer as if they were not installed.
+ELSEWHERE = """
+import importlib.machinery, importlib.metadata, json, sys
+class Finder(importlib.machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.split(".")[0] in ("hf_msa", "peft") else super().find_spec(name, path, target)
+sys.meta_path = [Finder if f is importlib.machinery.PathFinder else f for f in sys.meta_path if "editable" not in str(f)]
+"""
+LOAD = """
+import json, sys, torch
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoProcessor, pipeline
+folder, inputs, again = sys.argv[1:]
+model = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True).eval()
+processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
+batch = torch.load(inputs, weights_only=True)
+with torch.no_grad():
+    logits = model(**batch).logits
+pipe = pipeline("multimodal-sentiment-analysis", model=folder, trust_remote_code=True)
+utterance = json.loads(sys.stdin.read())
+model.save_pretrained(again)
+processor.save_pretrained(again)
+reloaded = AutoModelForSequenceClassification.from_pretrained(again, trust_remote_code=True).eval()
+with torch.no_grad():
+    same = bool(torch.equal(reloaded(**batch).logits, logits))
+print("RESULT " + json.dumps({
+    "logits": logits.double().tolist(),
+    "same_after_saving_again": same,
+    "classes": [type(model).__name__, type(processor).__name__, type(processor.feature_extractor).__name__,
+                type(AutoModel.from_pretrained(folder, trust_remote_code=True)).__name__,
+                type(AutoConfig.from_pretrained(folder, trust_remote_code=True)).__name__],
+    "collated": processor.collate([utterance | {"label": 1.0}])["labels"].tolist(),
+    "scored": pipe(utterance, explain=True),
+    "modules": [name for name in ("hf_msa", "peft") if name in sys.modules],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported") / "pgf-net.tiny"
+    tiny_model().save_pretrained(folder)
+    PGFNetProcessor(MsaFeatureExtractor(audio_dim=3, visual_dim=2), bert(model_max_length=32)).save_pretrained(folder)
+    return folder
+
+
+def load_elsewhere(python, script, checkpoint, tmp_path):
+    torch.save(tiny_batch(), tmp_path / "batch.pt")
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment |= {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [python, "-c", script, str(checkpoint), str(tmp_path / "batch.pt"), str(tmp_path / "again")],
+        input=json.dumps(UTTERANCE),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    line = next(line for line in done.stdout.splitlines() if line.startswith("RESULT "))
+    return json.loads(line.removeprefix("RESULT "))
+
+
+def check(result, checkpoint):
+    model = PGFNetForSequenceClassification.from_pretrained(checkpoint).eval()
+    with torch.no_grad():
+        assert result["logits"] == model(**tiny_batch()).logits.double().tolist()
+    assert result["same_after_saving_again"]
+    assert result["classes"] == [
+        "PGFNetForSequenceClassification",
+        "PGFNetProcessor",
+        "MsaFeatureExtractor",
+        "PGFNetModel",
+        "PGFNetConfig",
+    ]
+    assert result["collated"] == [1.0]
+    assert result["modules"] == []
+    here = pipeline("multimodal-sentiment-analysis", model=str(checkpoint))(UTTERANCE, explain=True)
+    assert result["scored"]["words"] == here["words"]
+    assert result["scored"]["score"] == here["score"]
+
+
+def test_a_folder_holds_weights_configuration_processor_and_all_code(checkpoint):
+    names = {path.name for path in checkpoint.iterdir()}
+    assert names - CODE == {
+        "config.json",
+        "model.safetensors",
+        "processor_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
+    assert names >= CODE
+
+
+def test_every_entry_of_the_configuration_points_to_code_that_is_there(checkpoint):
+    config = json.loads((checkpoint / "config.json").read_text())
+    entries = [*config["auto_map"].values(), config["custom_pipelines"]["multimodal-sentiment-analysis"]["impl"]]
+    assert set(config["auto_map"]) == {
+        "AutoConfig",
+        "AutoModel",
+        "AutoModelForSequenceClassification",
+        "AutoProcessor",
+    }
+    for entry in entries:
+        module, name = entry.split(".")
+        assert f"\nclass {name}(" in (checkpoint / f"{module}.py").read_text()
+
+
+def test_weights_alone_bring_all_code_too(tmp_path):
+    tiny_model().save_pretrained(tmp_path)
+    assert {path.name for path in tmp_path.glob("*.py")} == CODE
+
+
+def test_installed_users_need_no_permission_to_run_code(checkpoint):
+    assert type(AutoModelForSequenceClassification.from_pretrained(checkpoint)) is PGFNetForSequenceClassification
+    assert type(AutoProcessor.from_pretrained(checkpoint)) is PGFNetProcessor
+    pipe = pipeline("multimodal-sentiment-analysis", model=str(checkpoint))
+    assert pipe({"text": "i loved it"})["label"] in ("negative", "neutral", "positive")
+
+
+def test_a_loaded_model_object_serves_a_pipeline_without_permission(checkpoint):
+    model = AutoModelForSequenceClassification.from_pretrained(checkpoint)
+    processor = AutoProcessor.from_pretrained(checkpoint)
+    assert "score" in pipeline("multimodal-sentiment-analysis", model=model, processor=processor)({"text": "bad"})
+
+
+def test_a_folder_loads_bit_equal_where_the_package_is_not_installed(checkpoint, tmp_path):
+    check(load_elsewhere(sys.executable, ELSEWHERE + LOAD, checkpoint, tmp_path), checkpoint)
+
+
+@pytest.mark.slow
+def test_a_folder_loads_in_an_environment_with_only_torch_and_transformers(checkpoint, tmp_path):
+    assert "HF_MSA_BARE_PYTHON" in os.environ, "HF_MSA_BARE_PYTHON: expected a Python with torch and transformers alone"
+    check(load_elsewhere(os.environ["HF_MSA_BARE_PYTHON"], LOAD, checkpoint, tmp_path), checkpoint)

@@ -1,0 +1,61 @@
+"""Tiny PGF-Nets around every family of text models, and batches for them."""
+
+import torch
+from transformers import BertConfig, ElectraConfig, RobertaConfig, XLMRobertaConfig
+
+from hf_msa.models import PGFNetConfig, PGFNetForSequenceClassification
+
+SIZES = {
+    "vocab_size": 400,
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 40,
+    "max_position_embeddings": 40,
+    "pad_token_id": 1,
+}
+TEXT_CONFIGS = {
+    "bert": BertConfig(**SIZES),
+    "roberta": RobertaConfig(**SIZES, type_vocab_size=1),
+    "xlm-roberta": XLMRobertaConfig(**SIZES, type_vocab_size=1),
+    "electra": ElectraConfig(**SIZES, embedding_size=16),
+}
+
+
+def tiny_config(family="bert", **fields):
+    """Return a configuration with 3 audio and 2 visual columns."""
+    sizes = {"audio_dim": 3, "visual_dim": 2, "adapter_bottleneck": 8, "gate_rank": 4, "classifier_hidden_size": 8}
+    return PGFNetConfig(text_config=TEXT_CONFIGS[family].to_dict(), **(sizes | fields))
+
+
+def tiny_model(family="bert", seed=0, model_class=PGFNetForSequenceClassification, **fields):
+    """Return a model in evaluation mode with large enough weights for every part to matter."""
+    torch.manual_seed(seed)
+    model = model_class(tiny_config(family, **fields)).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "text_encoder" not in name:
+                parameter.add_(0.3 * torch.randn_like(parameter))
+    return model
+
+
+def tiny_batch(batch_size=4, text_length=7, audio_length=5, visual_length=6, seed=0, **fields):
+    """Return a batch whose rows have every length from the whole down."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def mask(length):
+        lengths = [max(1, length - row) for row in range(batch_size)]
+        return (torch.arange(length) < torch.tensor(lengths)[:, None]).long()
+
+    def random(*shape):
+        return torch.randn(*shape, generator=generator)
+
+    input_ids = torch.randint(5, 60, (batch_size, text_length), generator=generator)
+    return {
+        "input_ids": input_ids.masked_fill(mask(text_length) == 0, 1),
+        "attention_mask": mask(text_length),
+        "audio_values": random(batch_size, audio_length, 3),
+        "audio_attention_mask": mask(audio_length),
+        "visual_values": random(batch_size, visual_length, 2),
+        "visual_attention_mask": mask(visual_length),
+    } | fields
