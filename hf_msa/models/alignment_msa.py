@@ -2,9 +2,9 @@
 
 A word is `(word, start, end)` or `{"word": ..., "start": ..., "end": ...}`, seconds from the start of the stream;
 times may be null. The steps, in order: read the words, fill in missing times, find the words in the text, give every
-token the interval of its word, average the frames inside.
+token the intervals of its words, average the frames inside.
 
-Shapes: L tokens, T frames, F features.
+Shapes: L tokens, N intervals, T frames, F features.
 """
 
 import math
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 Word = tuple[str, float | None, float | None]
-Interval = tuple[float, float] | None
+Interval = tuple[float, float]
 
 
 def read_words(words: Any, row: int = 0) -> list[Word]:
@@ -27,8 +27,12 @@ def read_words(words: Any, row: int = 0) -> list[Word]:
     Raises:
         ValueError: For an entry that is neither, and for a word that ends before it starts.
     """
-    if isinstance(words, dict):
-        words = [dict(zip(words, values, strict=True)) for values in zip(*words.values(), strict=True)]
+    try:
+        if isinstance(words, dict):
+            words = [dict(zip(words, values, strict=True)) for values in zip(*words.values(), strict=True)]
+        words = list(words)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"words[{row}]: expected a list of (word, start, end), got {words!r}") from error
     read = []
     for index, entry in enumerate(words):
         try:
@@ -77,10 +81,10 @@ def fill_times(words: list[Word], duration: float) -> tuple[list[tuple[float, fl
 
 
 def find_words(text: str, words: list[Word], row: int = 0) -> list[tuple[int, int]]:
-    """Return where each word stands in the text, as character positions.
+    """Return where each word stands in the text, as character positions; an empty span for one without letters.
 
-    Case and what stands between the words (spaces, punctuation) do not matter; letters and digits that belong to no
-    word do, because their frames would silently be lost.
+    Only letters and digits are compared, without case: spaces, punctuation and apostrophes differ between
+    transcripts. But every letter of the text must belong to a word, or its frames would silently be lost.
 
     Args:
         text: The utterance.
@@ -90,28 +94,24 @@ def find_words(text: str, words: list[Word], row: int = 0) -> list[tuple[int, in
     Raises:
         ValueError: When words and text do not match; it names the first word that does not.
     """
-    folded, spans, position = _fold(text), [], 0
+    letters = [(position, letter.lower()) for position, letter in enumerate(text) if letter.isalnum()]
+    spans: list[tuple[int, int]] = []
+    done = 0
     for index, (word, _, _) in enumerate(words):
-        start = folded.find(_fold(word), position)
-        if start < 0 or _has_letters(text[position:start]):
+        wanted = [letter.lower() for letter in word if letter.isalnum()]
+        found = letters[done : done + len(wanted)]
+        if [letter for _, letter in found] != wanted:
+            rest = text[letters[done][0] :][:20] if done < len(letters) else ""
             raise ValueError(
                 f"words[{row}][{index}]: expected the words of the text in order, "
-                f"got {word!r} where the text goes on {text[position : position + 20].strip()!r}"
+                f"got {word!r} where the text goes on {rest!r}"
             )
-        position = start + len(word)
-        spans.append((start, position))
-    if _has_letters(text[position:]):
-        raise ValueError(f"words[{row}]: expected all words of the text, got none for {text[position:].strip()!r}")
+        end = spans[-1][1] if spans else 0
+        spans.append((found[0][0], found[-1][0] + 1) if found else (end, end))
+        done += len(wanted)
+    if done < len(letters):
+        raise ValueError(f"words[{row}]: expected all words of the text, got none for {text[letters[done][0] :]!r}")
     return spans
-
-
-def _fold(text: str) -> str:
-    # Letter by letter, so that positions stay: some letters grow when lowered as a whole.
-    return "".join(low if len(low := letter.lower()) == 1 else letter for letter in text)
-
-
-def _has_letters(text: str) -> bool:
-    return any(letter.isalnum() for letter in text)
 
 
 def words_of_tokens(offsets: list[tuple[int, int]], spans: list[tuple[int, int]]) -> list[range]:
@@ -134,33 +134,38 @@ def words_of_tokens(offsets: list[tuple[int, int]], spans: list[tuple[int, int]]
     return covered
 
 
-def token_intervals(covered: list[range], times: list[tuple[float, float]]) -> list[Interval]:
-    """Return every token's interval, from the start of its first word to the end of its last; None without one."""
-    return [(times[words[0]][0], times[words[-1]][1]) if words else None for words in covered]
+def token_intervals(covered: list[range], times: list[Interval]) -> list[list[Interval]]:
+    """Return the intervals of every token, one per word that it covers."""
+    return [[times[word] for word in words] for words in covered]
 
 
-def interval_means(frames: Tensor, intervals: list[Interval], rate: float) -> tuple[Tensor, Tensor]:
-    """Return the mean of the frames inside each interval (L, F) and whether there were any (L,) as 0 and 1.
+def interval_means(frames: Tensor, intervals: list[list[Interval]], rate: float) -> tuple[Tensor, Tensor]:
+    """Return the mean of the frames inside each token's intervals (L, F), and whether there were any (L,) as 0 and 1.
 
     Frame k spans [k, k + 1) / rate and lies in an interval when its middle does. An interval that holds no middle, a
     word shorter than a frame, takes the frame around its own middle. An interval outside of the stream takes nothing.
 
     Args:
         frames: (T, F) of finite values.
-        intervals: L of (start, end) in seconds, or None.
+        intervals: Per token its intervals (start, end) in seconds; none for special tokens and punctuation.
         rate: Frames per second.
     """
     num_frames = frames.shape[0]
-    starts, ends = torch.tensor([interval or (1.0, 0.0) for interval in intervals], dtype=torch.float64).T * rate
-    middles_T = torch.arange(num_frames, dtype=torch.float64) + 0.5
-    inside_LT = (starts[:, None] <= middles_T) & (middles_T < ends[:, None])
-    # In a gap narrower than a frame: the frame that holds the interval's own middle, if the stream reaches so far.
-    nearest_L = ((starts + ends) / 2).floor()
-    is_short_L = (starts <= ends) & ~inside_LT.any(dim=1)
-    inside_LT |= is_short_L[:, None] & (nearest_L[:, None] == torch.arange(num_frames))
+    owners = torch.tensor([token for token, own in enumerate(intervals) for _ in own], dtype=torch.long)
+    times_N2 = (
+        torch.tensor([interval for own in intervals for interval in own], dtype=torch.float64).view(-1, 2) * rate
+    )
+    starts_N1, ends_N1 = times_N2.split(1, dim=1)
+    numbers_T = torch.arange(num_frames, dtype=torch.float64)
+    inside_NT = (starts_N1 <= numbers_T + 0.5) & (numbers_T + 0.5 < ends_N1)
+    nearest_N1 = ((starts_N1 + ends_N1) / 2).floor()
+    inside_NT |= ~inside_NT.any(dim=1, keepdim=True) & (nearest_N1 == numbers_T)
+    inside_LT = torch.zeros(len(intervals), num_frames, dtype=torch.float64)
+    inside_LT.index_add_(0, owners, inside_NT.double()).clamp_(max=1)
     counts_L1 = inside_LT.sum(dim=1, keepdim=True)
-    weights_LT = inside_LT.to(frames.dtype) / counts_L1.clamp(min=1)
-    return weights_LT @ frames, (counts_L1[:, 0] > 0).long()
+    # Double precision, so that a single frame comes out as it went in and large ones do not overflow in the sum.
+    means_LF = inside_LT / counts_L1.clamp(min=1) @ frames.double()
+    return means_LF.to(frames.dtype), (counts_L1[:, 0] > 0).long()
 
 
 __all__ = [

@@ -6,6 +6,7 @@ themselves (pitch, action units) are computed elsewhere; what they are is record
 Shapes: B batch, L text length, T frames, F raw feature size.
 """
 
+import contextlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -69,7 +70,7 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
         visual: Sequence[Any] | None = None,
         audio_rate: Any = None,
         visual_rate: Any = None,
-        intervals: list[list[Interval]] | None = None,
+        intervals: list[list[list[Interval]]] | None = None,
         speaker: Sequence[str | None] | None = None,
         batch_size: int | None = None,
         padding: str = "longest",
@@ -83,8 +84,8 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
             visual: The same.
             audio_rate: Frames per second, one number or one per row; needed with `intervals`.
             visual_rate: The same.
-            intervals: Per row one interval in seconds per text token, or None; then each stream gives one vector per
-                token. A row whose `intervals` are empty has no text: its stream gives one vector, the mean of all.
+            intervals: Per row and text token the intervals in seconds of its words; then each stream gives one vector
+                per token. A row without tokens has no text: its stream gives one vector, the mean of all frames.
             speaker: Name per row, for statistics per speaker.
             batch_size: Size B where both streams are None.
             padding: "longest" of the batch, or "max_length" (`max_*_length`).
@@ -97,11 +98,14 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
         """
         if padding not in ("longest", "max_length"):
             raise ValueError(f"padding: expected 'longest' or 'max_length', got {padding!r}")
+        columns = {"audio": audio, "visual": visual, "intervals": intervals, "speaker": speaker}
+        sizes = {name: len(column) for name, column in columns.items() if column is not None}
+        size = batch_size if batch_size is not None else next(iter(sizes.values()), 0)
+        for name, found in sizes.items():
+            if found != size:
+                raise ValueError(f"{name}: expected {size} rows as the batch, got {found}")
         data: dict[str, Tensor] = {}
         for stream, arrays, rate in (("audio", audio, audio_rate), ("visual", visual, visual_rate)):
-            size = batch_size if arrays is None else len(arrays)
-            if size is None or (batch_size is not None and size != batch_size):
-                raise ValueError(f"{stream}: expected {batch_size} rows as the batch, got {size}")
             rows = [self._prepared(stream, i, None if arrays is None else arrays[i], speaker) for i in range(size)]
             if intervals is None:
                 limit = getattr(self, f"max_{stream}_length")
@@ -175,9 +179,9 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
         Raises:
             ValueError: For a missing or impossible rate, or a wrong number of them.
         """
-        if rate is None:
-            rate = (getattr(self, f"{stream}_features") or {}).get("rate")
+        recorded = (getattr(self, f"{stream}_features") or {}).get("rate")
         rates = list(rate) if isinstance(rate, Sequence) or getattr(rate, "ndim", 0) == 1 else [rate] * len(rows)
+        rates = [recorded if value is None else value for value in rates]
         if len(rates) != len(rows):
             raise ValueError(f"{stream}_rate: expected one rate or {len(rows)}, got {len(rates)}")
         for i, value in enumerate(rates):
@@ -200,8 +204,7 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
         if array is None:
             return torch.zeros(0, dim)
         try:
-            # torch.tensor copies: a memory-mapped dataset hands out arrays that may not be written to.
-            frames = array.detach().cpu().float() if isinstance(array, Tensor) else torch.tensor(array).float()
+            frames = _as_tensor(array).float()
         except (TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"{stream}[{row}]: expected numbers of shape (frames, {dim}), got {error}") from error
         if frames.numel() == 0 or (frames.dim() == 0 and bool(frames.isnan())):
@@ -224,9 +227,12 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
             if not isinstance(dim, int) or dim < 1:
                 raise ValueError(f"{stream}_dim: expected an integer of at least 1, got {dim!r}")
             statistics = getattr(self, f"{stream}_statistics") or {}
-            for key in ("mean", "std"):
-                if statistics and len(statistics.get(key, ())) != dim:
-                    raise ValueError(f"{stream}_statistics: expected a {key!r} of {dim} columns as {stream}_dim")
+            for own in (statistics, *statistics.get("speakers", {}).values()) if statistics else ():
+                mean, std = (torch.tensor(own.get(key, ()), dtype=torch.float) for key in ("mean", "std"))
+                if mean.shape != (dim,) or std.shape != (dim,):
+                    raise ValueError(f"{stream}_statistics: expected a 'mean' and a 'std' of {dim} columns")
+                if not (torch.isfinite(mean) & torch.isfinite(std) & (std > 0)).all():
+                    raise ValueError(f"{stream}_statistics: expected finite means and positive deviations, got {own}")
             columns = (getattr(self, f"{stream}_features") or {}).get("columns")
             if columns is not None and len(columns) != dim:
                 raise ValueError(f"{stream}_features: expected {dim} columns as {stream}_dim, got {len(columns)}")
@@ -237,18 +243,19 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
         statistics = getattr(self, f"{stream}_statistics")
         if statistics is not None:
             name = None if speaker is None else speaker[row]
-            own = statistics.get("speakers", {}).get(name, statistics)
+            own = statistics.get("speakers", {}).get(str(name), statistics)
             frames = (frames - torch.tensor(own["mean"])) / torch.tensor(own["std"])
+            broken |= ~torch.isfinite(frames)
         if broken.any():
             self.repairs[f"{stream}_nonfinite"] += int(broken.sum())
             frames = frames.masked_fill(broken, 0)
         return frames
 
-    def _aligned(self, frames: Tensor, intervals: list[Interval], rate: float) -> tuple[Tensor, Tensor]:
+    def _aligned(self, frames: Tensor, intervals: list[list[Interval]], rate: float) -> tuple[Tensor, Tensor]:
         if not len(frames):
             return frames, torch.zeros(0, dtype=torch.long)
         if not intervals:
-            return frames.mean(dim=0, keepdim=True), torch.ones(1, dtype=torch.long)
+            return frames.double().mean(dim=0, keepdim=True).float(), torch.ones(1, dtype=torch.long)
         return interval_means(frames, intervals, rate)
 
     def _measured(self, dataset: Iterable[Mapping[str, Any]], by: str | None) -> tuple[dict, dict]:
@@ -263,7 +270,8 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
                 finite = torch.isfinite(frames)
                 frames = frames.masked_fill(~finite, 0)
                 sums_3F = torch.stack([finite.double().sum(0), frames.sum(0), frames.square().sum(0)])
-                for key in {None, row[by] if by else None}:
+                # JSON, in which statistics are saved, knows names only.
+                for key in {None, str(row[by]) if by else None}:
                     sums[stream, key] = sums.get((stream, key), 0) + sums_3F
         if not sums:
             raise ValueError("dataset: expected at least one row, got none")
@@ -275,6 +283,22 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
                 statistics["speakers"] = {key: _mean_and_std(total) for key, total in own.items() if total[0].any()}
             found.append(statistics)
         return found[0], found[1]
+
+
+def _as_tensor(array: Any) -> Tensor:
+    if isinstance(array, Tensor):
+        return array.detach().cpu()
+    if not isinstance(array, (list, tuple)):
+        # torch.tensor copies: a memory-mapped dataset hands out arrays that may not be written to. It refuses arrays
+        # of objects, as pandas has them, other byte orders and negative strides.
+        with contextlib.suppress(TypeError, ValueError):
+            return torch.tensor(array)
+    return torch.tensor(_as_lists(array))
+
+
+def _as_lists(array: Any) -> Any:
+    array = array.tolist() if hasattr(array, "tolist") else array
+    return [_as_lists(entry) for entry in array] if isinstance(array, (list, tuple)) else array
 
 
 def _mean_and_std(sums_3F: Tensor) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from transformers import Pipeline
 
+# What rows of a corpus have beside the inputs.
+_IGNORED_KEYS = ("id", "label", "labels", "label_text", "label_audio", "label_visual")
 _INPUT_KEYS = (
     "text",
     "audio",
@@ -45,6 +47,18 @@ class MsaPipeline(Pipeline):
     _load_image_processor = False
     _load_video_processor = False
 
+    def __call__(self, inputs: Any, **kwargs: Any) -> Any:
+        """Score one utterance, or many: a list, a tuple, a generator or any dataset."""
+        if not isinstance(inputs, (Mapping, list, str)) and hasattr(inputs, "__iter__"):
+            # transformers takes generators for many inputs, but a `datasets.Dataset` or a tuple for one.
+            inputs = list(inputs) if isinstance(inputs, tuple) else (row for row in inputs)
+        return super().__call__(inputs, **kwargs)
+
+    def save_pretrained(self, save_directory: Any, **kwargs: Any) -> None:
+        """Write model and processor; both bring the code, this file too."""
+        self.model.save_pretrained(save_directory, **kwargs)
+        self.processor.save_pretrained(save_directory, **kwargs)
+
     def _sanitize_parameters(self, explain: bool | None = None, **unknown: Any) -> tuple[dict, dict, dict]:
         if unknown:
             raise ValueError(f"pipeline: unknown argument(s) {', '.join(map(repr, sorted(unknown)))}")
@@ -59,7 +73,7 @@ class MsaPipeline(Pipeline):
         """
         if not isinstance(input_, Mapping):
             raise ValueError(f"pipeline: expected a mapping with 'text', 'audio' or 'visual', got {type(input_)}")
-        if unknown := sorted(set(input_) - set(_INPUT_KEYS)):
+        if unknown := sorted(set(input_) - {*_INPUT_KEYS, *_IGNORED_KEYS}):
             raise ValueError(f"pipeline: unknown key(s) {', '.join(map(repr, unknown))}; expected {_INPUT_KEYS}")
         batch = self.processor(
             **{key: input_.get(key) for key in ("audio_features", "visual_features")},
@@ -67,7 +81,10 @@ class MsaPipeline(Pipeline):
         )
         inputs: dict[str, Any] = dict(batch)
         if explain:
-            inputs["token_words"] = self.processor.token_words(input_.get("text") or "", input_.get("words"))
+            # Without a stream nobody has looked at the words, and they may not match the text.
+            has_stream = batch["audio_attention_mask"].any() or batch["visual_attention_mask"].any()
+            words = input_.get("words") if has_stream else None
+            inputs["token_words"] = self.processor.token_words(input_.get("text") or "", words)
         return inputs
 
     def _forward(self, input_tensors: dict[str, Any], explain: bool = False) -> dict[str, Any]:

@@ -6,12 +6,14 @@ A processor is a tokenizer and a feature extractor that agree on the length of t
 Shapes: B batch, L text length, T frames, F raw feature size.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, BatchEncoding, BatchFeature, ProcessorMixin
+from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 from transformers.utils import logging
 
 from .alignment_msa import Word, fill_times, find_words, read_words, token_intervals, words_of_tokens
@@ -55,6 +57,11 @@ class MsaProcessor(ProcessorMixin):
             raise ValueError(f"alignment: expected 'word' or 'none', got {alignment!r}")
         if not tokenizer.is_fast:
             raise ValueError(f"tokenizer: expected a fast tokenizer, which knows positions, got {type(tokenizer)}")
+        num_special = tokenizer.num_special_tokens_to_add()
+        if max_text_length is not None and max_text_length <= num_special:
+            raise ValueError(
+                f"max_text_length: expected more than the {num_special} special tokens, got {max_text_length}"
+            )
 
     @classmethod
     def from_text_pretrained(
@@ -145,7 +152,9 @@ class MsaProcessor(ProcessorMixin):
         if not sizes or len(set(sizes.values())) > 1:
             raise ValueError(f"batch: expected the same number of rows in every stream, got {sizes or 'no stream'}")
         size = next(iter(sizes.values()))
-        texts = [entry or "" for entry in text] if text is not None else [""] * size
+        if size == 0:
+            raise ValueError("batch: expected at least one row, got none")
+        texts = [_read_text(entry, i) for i, entry in enumerate([None] * size if text is None else text)]
         frames = {
             stream: [self.feature_extractor.read_frames(stream, i, array) for i, array in enumerate(arrays)]
             if arrays is not None
@@ -153,7 +162,7 @@ class MsaProcessor(ProcessorMixin):
             for stream, arrays in (("audio", audio), ("visual", visual))
         }
         for i, entry in enumerate(texts):
-            if not entry.strip() and all(rows is None or not len(rows[i]) for rows in frames.values()):
+            if not entry and all(rows is None or not len(rows[i]) for rows in frames.values()):
                 raise ValueError(f"batch: expected text, audio or visual in every row, got none in row {i}")
         self.feature_extractor.check_features(audio_features=audio_features, visual_features=visual_features)
 
@@ -223,7 +232,7 @@ class MsaProcessor(ProcessorMixin):
             words: As in a call; without them the tokenizer's own words are taken.
         """
         encoding = self._tokenize([text], "longest").encodings[0]
-        if words is not None:
+        if words is not None and text.strip():
             read = read_words(words)
             spans = find_words(text, read)
             covered = words_of_tokens(encoding.offsets, spans)
@@ -244,12 +253,10 @@ class MsaProcessor(ProcessorMixin):
 
     def _tokenize(self, texts: list[str], padding: str) -> BatchEncoding:
         limit = self.max_text_length or self.tokenizer.model_max_length
+        if limit >= VERY_LARGE_INTEGER:
+            limit = None
         encoding = self.tokenizer(
-            texts,
-            padding=padding,
-            truncation=True,
-            max_length=limit,
-            return_tensors="pt",
+            texts, padding=padding, truncation=limit is not None, max_length=limit, return_tensors="pt"
         )
         num_cut = sum(bool(row.overflowing) for row in encoding.encodings)
         if num_cut:
@@ -277,7 +284,7 @@ class MsaProcessor(ProcessorMixin):
                 durations = [max(pair) for pair in zip(durations, seconds, strict=True)]
         intervals: list[list[Any]] = []
         for i, text in enumerate(texts):
-            if not text.strip() or not durations[i]:
+            if not text or not durations[i]:
                 intervals.append([])
                 continue
             if words is None or words[i] is None:
@@ -286,11 +293,17 @@ class MsaProcessor(ProcessorMixin):
             spans = find_words(text, read, i)
             times, num_filled = fill_times(read, durations[i])
             self.feature_extractor.repairs["word_times_interpolated"] += num_filled
-            row = encoding.encodings[i]
-            real = sum(row.attention_mask)
-            covered = words_of_tokens(row.offsets[:real], spans)
-            intervals.append(token_intervals(covered, times))
+            intervals.append(token_intervals(words_of_tokens(encoding.encodings[i].offsets, spans), times))
         return intervals
+
+
+def _read_text(entry: Any, row: int) -> str:
+    if entry is None:
+        return ""
+    if not isinstance(entry, str):
+        raise ValueError(f"text[{row}]: expected a string or None, got {entry!r}")
+    # Only space is as good as nothing, but some tokenizers make tokens of it.
+    return entry if entry.strip() else ""
 
 
 def _num_positions(config: Any) -> int:
@@ -309,11 +322,13 @@ def _padded_columns(values: Tensor, length: int) -> Tensor:
 
 
 def _read_labels(labels: list[Any], names: list[Any]) -> Tensor:
+    # numpy's and torch's numbers become Python's.
+    labels = [label.item() if hasattr(label, "item") else label for label in labels]
     for label, name in zip(labels, names, strict=True):
-        if label is None or label != label:
-            raise ValueError(f"label: expected a number, got {label} in row {name!r}")
+        if not isinstance(label, (int, float)) or not math.isfinite(label):
+            raise ValueError(f"label: expected a finite number, got {label!r} in row {name!r}")
     is_class = all(isinstance(label, int) for label in labels)
-    return torch.tensor([int(x) if is_class else float(x) for x in labels])
+    return torch.tensor(labels, dtype=torch.long if is_class else torch.float)
 
 
 __all__ = ["MsaProcessor"]

@@ -150,7 +150,7 @@ def test_a_text_model_of_other_sizes_than_the_configuration_is_refused(tmp_path)
 
 def test_an_unknown_field_is_refused_when_building_from_a_text_model(tmp_path):
     BertModel(BertConfig(**SIZES)).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="unknown key.*'audio_dims'"):
+    with pytest.raises(ValueError, match=r"unknown key.*'audio_dims'"):
         PGFNetForSequenceClassification.from_text_pretrained(str(tmp_path), audio_dims=3)
 
 
@@ -182,7 +182,7 @@ def test_missing_weights_are_an_error_and_not_random(damaged):
 
 def test_weights_without_a_place_are_an_error(damaged):
     edit_weights(damaged, lambda weights: weights.update(stray=torch.ones(2)))
-    with pytest.raises(ValueError, match="beside what config.json describes, 1 weights, among them stray"):
+    with pytest.raises(ValueError, match=r"beside what config\.json describes, 1 weights, among them stray"):
         AutoModelForSequenceClassification.from_pretrained(damaged)
 
 

@@ -38,7 +38,8 @@ class Finder(importlib.machinery.PathFinder):
     @classmethod
     def find_spec(cls, name, path=None, target=None):
         return None if name.split(".")[0] in ("hf_msa", "peft") else super().find_spec(name, path, target)
-sys.meta_path = [Finder if f is importlib.machinery.PathFinder else f for f in sys.meta_path if "editable" not in str(f)]
+finders = [finder for finder in sys.meta_path if "editable" not in str(finder)]
+sys.meta_path = [Finder if finder is importlib.machinery.PathFinder else finder for finder in finders]
 """
 LOAD = """
 import json, sys, torch
@@ -164,5 +165,7 @@ def test_a_folder_loads_bit_equal_where_the_package_is_not_installed(checkpoint,
 
 @pytest.mark.slow
 def test_a_folder_loads_in_an_environment_with_only_torch_and_transformers(checkpoint, tmp_path):
-    assert "HF_MSA_BARE_PYTHON" in os.environ, "HF_MSA_BARE_PYTHON: expected a Python with torch and transformers alone"
+    assert "HF_MSA_BARE_PYTHON" in os.environ, (
+        "HF_MSA_BARE_PYTHON: expected a Python with torch and transformers alone"
+    )
     check(load_elsewhere(os.environ["HF_MSA_BARE_PYTHON"], LOAD, checkpoint, tmp_path), checkpoint)

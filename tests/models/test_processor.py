@@ -1,0 +1,786 @@
+"""The processor: text, streams and words in; one aligned batch out, whichever tokenizer and container."""
+
+import copy
+import json
+import math
+import pickle
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_tokenizers import FAMILIES
+from torch.utils.data import DataLoader
+from transformers import AutoConfig, AutoModel, AutoProcessor, BertConfig, RobertaConfig, XLMRobertaConfig
+
+from hf_msa.models import MsaFeatureExtractor, PGFNetProcessor
+
+FIXED = settings(derandomize=True, deadline=None, max_examples=50)
+KEYS = [
+    "input_ids",
+    "attention_mask",
+    "audio_values",
+    "audio_attention_mask",
+    "visual_values",
+    "visual_attention_mask",
+]
+
+TEXT = "i loved it"
+WORDS = [("i", 0.0, 1.0), ("loved", 1.0, 2.0), ("it", 2.0, 3.0)]
+AUDIO = np.arange(1, 10, dtype=np.float32).reshape(3, 3)
+VISUAL = -np.arange(1, 9, dtype=np.float32).reshape(4, 2)
+ROW = {"text": TEXT, "audio": AUDIO, "visual": VISUAL, "words": WORDS, "audio_rate": 1.0, "visual_rate": 1.0}
+
+
+@pytest.fixture(scope="module")
+def processor(make_processor):
+    return make_processor()
+
+
+@pytest.fixture(scope="module")
+def unaligned(make_processor):
+    return make_processor(alignment="none", tokenizer={"model_max_length": 32})
+
+
+def assert_same(batch, other, keys=KEYS):
+    assert sorted(batch) == sorted(other)
+    for key in keys:
+        assert torch.equal(batch[key], other[key]), key
+
+
+def frames_by_second(num, dim=3, seed=0):
+    """Frames whose row i no other row resembles."""
+    return np.random.default_rng(seed).normal(size=(num, dim)).astype(np.float32)
+
+
+# The shape of a batch
+
+
+def test_a_batch_holds_tokens_streams_and_masks_of_one_length(processor):
+    batch = processor(**ROW)
+    assert list(batch) == KEYS == processor.model_input_names
+    assert batch["input_ids"].shape == batch["attention_mask"].shape == (1, 5)
+    assert batch["audio_values"].shape == (1, 5, 3)
+    assert batch["visual_values"].shape == (1, 5, 2)
+    assert batch["audio_values"].dtype == batch["visual_values"].dtype == torch.float32
+    assert all(batch[key].dtype == torch.int64 for key in KEYS if "values" not in key)
+
+
+def test_without_alignment_every_stream_keeps_its_own_length(unaligned):
+    batch = unaligned(text=[TEXT, "it"], audio=[AUDIO, AUDIO[:1]], visual=[None, VISUAL])
+    assert batch["input_ids"].shape == (2, 5)
+    assert batch["audio_attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert batch["visual_attention_mask"].tolist() == [[0, 0, 0, 0], [1, 1, 1, 1]]
+    np.testing.assert_array_equal(batch["audio_values"][0], AUDIO)
+    np.testing.assert_array_equal(batch["visual_values"][1], VISUAL)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_aligned_corpus_is_reproduced_to_the_last_bit(make_processor, family):
+    words = ["it", "was", "not", "bad", "the", "movie"]
+    audio, visual = frames_by_second(6), frames_by_second(6, 2, seed=1) * 1e6
+    processor = make_processor(family)
+    spoken = [(word, i, i + 1) for i, word in enumerate(words)]
+    batch = processor(" ".join(words), audio, visual, spoken, audio_rate=1.0, visual_rate=1.0)
+    found = processor.token_words(" ".join(words), spoken)
+    assert [word for word, _ in found] == words
+    for i, (_, positions) in enumerate(found):
+        for position in positions:
+            assert batch["audio_values"][0, position].tolist() == audio[i].tolist()
+            assert batch["visual_values"][0, position].tolist() == visual[i].tolist()
+
+
+# Each token gets its word's frames: word numbers per token, read off the tokens by eye; None for no word.
+
+SENTENCE = "The unbelievably boring movie, it was not bad!"
+SPOKEN = ["the", "unbelievably", "boring", "movie", "it", "was", "not", "bad"]
+TOKENS = {
+    "bert": [None, 0, 1, 1, 1, 2, 2, 3, None, 4, 5, 6, 7, None, None],
+    "electra": [None, 0, 1, 1, 1, 2, 2, 3, None, 4, 5, 6, 7, None, None],
+    "roberta": [None, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3, None, 4, 5, 6, 6, 7, None, None],
+    "xlm_roberta": [None, 0, 0, 0, 0, 1, 1, 1, 2, 2, 3, None, 4, 5, 6, 7, None, None],
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_token_gets_the_mean_of_its_words_frames(make_processor, family):
+    audio, visual = frames_by_second(16), frames_by_second(80, 2)  # 2 and 10 frames per word of a second
+    spoken = [(word, i, i + 1) for i, word in enumerate(SPOKEN)]
+    batch = make_processor(family)(SENTENCE, audio, visual, spoken, audio_rate=2.0, visual_rate=10.0)
+    numbers = TOKENS[family]
+    assert batch["input_ids"].shape == (1, len(numbers))
+    for stream, frames, rate in (("audio", audio, 2), ("visual", visual, 10)):
+        assert batch[f"{stream}_attention_mask"][0].tolist() == [int(n is not None) for n in numbers]
+        for values, n in zip(batch[f"{stream}_values"][0], numbers, strict=True):
+            own = np.zeros((1, frames.shape[1])) if n is None else frames[n * rate : (n + 1) * rate]
+            np.testing.assert_allclose(values, own.mean(axis=0), rtol=1e-5, atol=1e-6)
+
+
+CHINESE = "\u6211\u4e0d\u559c\u6b22\u7535\u5f71\uff01"
+CHARACTERS = {
+    "bert": [[], [0], [1], [2], [3], [4], [5], [], []],
+    "electra": [[], [0], [1], [2], [3], [4], [5], [], []],
+    "roberta": [[], [0], [1], [2, 3], [4, 5], [], [], [], []],
+    "xlm_roberta": [[], [0], [0], [1], [2, 3], [4, 5], [], []],
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_chinese_characters_with_times_share_the_token_that_merges_them(make_processor, family):
+    audio = frames_by_second(6)
+    spoken = [(character, i, i + 1) for i, character in enumerate(CHINESE[:6])]
+    batch = make_processor(family)(CHINESE, audio, None, spoken, audio_rate=1.0)
+    numbers = CHARACTERS[family]
+    assert batch["audio_attention_mask"][0].tolist() == [int(bool(n)) for n in numbers]
+    for values, n in zip(batch["audio_values"][0], numbers, strict=True):
+        expected = audio[n].mean(axis=0) if n else np.zeros(3)
+        np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6)
+
+
+def merged(make_processor, audio, first, second):
+    """The frames of one token that stands for two characters with times."""
+    spoken = [("\u559c", *first), ("\u6b22", *second)]
+    batch = make_processor("roberta")("\u559c\u6b22", audio, None, spoken, audio_rate=1.0)
+    assert batch["audio_attention_mask"].tolist() == [[0, 1, 0]]
+    return batch["audio_values"][0, 1]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [((0, 1), (1, 3)), ((0, 3), (1, 2)), ((1, 3), (0, 1))], ids=["in-turn", "nested", "reversed"]
+)
+def test_a_token_of_two_characters_takes_the_union_of_their_intervals(make_processor, first, second):
+    audio = frames_by_second(3)
+    np.testing.assert_allclose(merged(make_processor, audio, first, second), audio.mean(axis=0), rtol=1e-5, atol=1e-6)
+
+
+def test_a_pause_between_two_characters_of_one_token_is_not_read(make_processor):
+    audio = frames_by_second(3)
+    expected = (audio[0] + audio[2]) / 2
+    np.testing.assert_allclose(merged(make_processor, audio, (0, 1), (2, 3)), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_tokens_keep_their_frames_on_whichever_side_the_tokenizer_pads(make_processor, family, side):
+    processor = make_processor(family, tokenizer={"padding_side": side})
+    words = [[("it", 2, 3)], [(word, 0, 3) for word in SPOKEN]]
+    batch = processor(["it", " ".join(SPOKEN)], [AUDIO, AUDIO], None, words, audio_rate=1.0)
+    real = batch["attention_mask"][0].bool()
+    num_pieces = int(real.sum()) - 2  # between the two special tokens
+    assert batch["audio_attention_mask"][0][real].tolist() == [0, *[1] * num_pieces, 0]
+    assert batch["audio_values"][0][real].tolist() == [[0.0] * 3, *[AUDIO[2].tolist()] * num_pieces, [0.0] * 3]
+    assert not batch["audio_values"][0][~real].any()
+
+
+def test_special_tokens_and_padding_have_zeros_and_mask_0(processor):
+    batch = processor([TEXT, "it!"], [AUDIO, AUDIO], None, [WORDS, [("it", 0, 3)]], audio_rate=1.0)
+    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 1], [1, 1, 1, 1, 0]]
+    assert batch["audio_attention_mask"].tolist() == [[0, 1, 1, 1, 0], [0, 1, 0, 0, 0]]
+    assert not batch["audio_values"][~batch["audio_attention_mask"].bool()].any()
+    assert not batch["visual_values"].any()
+    assert not batch["visual_attention_mask"].any()
+
+
+def test_words_beside_the_stream_get_no_frames(processor):
+    words = [("i", -2, -1), ("loved", 1, 2), ("it", 30, 31)]
+    batch = processor(TEXT, AUDIO, None, words, audio_rate=1.0)
+    assert batch["audio_attention_mask"].tolist() == [[0, 0, 1, 0, 0]]
+
+
+def test_overlapping_words_each_get_their_own_mean(processor):
+    words = [("i", 0, 2), ("loved", 1, 3), ("it", 0, 3)]
+    batch = processor(TEXT, AUDIO, None, words, audio_rate=1.0)
+    expected = [AUDIO[:2].mean(axis=0), AUDIO[1:].mean(axis=0), AUDIO.mean(axis=0)]
+    np.testing.assert_allclose(batch["audio_values"][0, 1:4], expected, rtol=1e-6)
+
+
+def test_a_stream_of_one_frame_gives_it_to_the_word_in_it(processor):
+    batch = processor(TEXT, AUDIO[:1], None, WORDS, audio_rate=1.0)
+    assert batch["audio_values"][0].tolist() == [[0.0] * 3, AUDIO[0].tolist(), *[[0.0] * 3] * 3]
+    assert batch["audio_attention_mask"].tolist() == [[0, 1, 0, 0, 0]]
+
+
+GARBAGE = st.sampled_from([math.nan, math.inf, -math.inf, 1e300, -1e30])
+
+
+@FIXED
+@given(
+    st.lists(st.integers(0, 300), min_size=6, max_size=6, unique=True).map(sorted),
+    st.integers(1, 60),
+    st.lists(GARBAGE, min_size=1, max_size=5),
+)
+def test_frames_outside_of_all_words_never_matter(processor, bounds, num_frames, garbage):
+    words = [(word, bounds[2 * i] / 10, bounds[2 * i + 1] / 10) for i, word in enumerate(TEXT.split())]
+    clean = frames_by_second(num_frames)
+    spoiled = clean.astype(np.float64)
+    for k in range(num_frames):  # of half a second each
+        if all((k + 1) / 2 <= start or end <= k / 2 for _, start, end in words):
+            spoiled[k] = garbage[k % len(garbage)]
+    arguments = {"text": TEXT, "words": words, "audio_rate": 2.0}
+    assert_same(processor(audio=spoiled, **arguments), processor(audio=clean, **arguments))
+
+
+# Words and rates in every form
+
+WORD_FORMS = {
+    "dicts": [{"word": word, "start": start, "end": end} for word, start, end in WORDS],
+    "dict-of-lists": {"word": [w[0] for w in WORDS], "start": [w[1] for w in WORDS], "end": [w[2] for w in WORDS]},
+    "no-times": [(word, None, None) for word, _, _ in WORDS],
+    "nan-times": [(word, math.nan, np.float32("nan")) for word, _, _ in WORDS],
+    "one-time-lost": [WORDS[0], ("loved", None, 2.0), WORDS[2]],
+    "other-case": [("I", 0, 1), ("LOVED", 1, 2), ("It", 2, 3)],
+}
+
+
+@pytest.mark.parametrize("form", WORD_FORMS)
+def test_words_may_come_in_every_form(processor, form):
+    arguments = {key: value for key, value in ROW.items() if not key.startswith("visual")}
+    assert_same(processor(**(arguments | {"words": WORD_FORMS[form]})), processor(**arguments))
+
+
+def test_interpolated_times_are_counted(make_processor):
+    processor = make_processor()
+    processor(TEXT, AUDIO, None, WORD_FORMS["one-time-lost"], audio_rate=1.0)
+    assert processor.repairs["word_times_interpolated"] == 1
+    processor(TEXT, AUDIO, None, WORD_FORMS["no-times"], audio_rate=1.0)
+    assert processor.repairs["word_times_interpolated"] == 4
+
+
+def test_words_without_times_reach_to_the_end_of_the_longest_stream(processor):
+    batch = processor("it was", AUDIO, np.ones((8, 2)), [("it", None, None), ("was", None, None)], 1.0, 2.0)
+    assert batch["audio_values"][0, 1].tolist() == AUDIO[:2].mean(axis=0).tolist()
+    assert batch["audio_values"][0, 2].tolist() == AUDIO[2].tolist()
+
+
+def test_punctuation_in_the_text_needs_no_words(processor):
+    batch = processor("I loved... it?!", AUDIO, None, WORDS, audio_rate=1.0)
+    assert batch["audio_attention_mask"].tolist() == [[0, 1, 1, 0, 0, 0, 1, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([("i", 0, 1), ("it", 2, 3)], r"words\[1\]\[1\].*'it'"),
+        ([*WORDS, ("all", 3, 4)], r"words\[1\]\[3\].*'all'"),
+        (WORDS[:2], r"words\[1\].*'it'"),
+        ([("i", 1, 0), *WORDS[1:]], r"words\[1\]\[0\]"),
+        (None, "words.*row 1"),
+    ],
+    ids=["skipped", "one-more", "one-less", "backwards", "none"],
+)
+def test_words_that_do_not_fit_are_an_error_that_names_row_and_word(processor, words, message):
+    with pytest.raises(ValueError, match=message):
+        processor([TEXT, TEXT], [AUDIO, AUDIO], None, [WORDS, words], audio_rate=1.0)
+
+
+def test_a_stream_without_any_words_is_an_error_when_alignment_is_by_word(processor):
+    with pytest.raises(ValueError, match=r"words.*row 0"):
+        processor(TEXT, AUDIO, audio_rate=1.0)
+
+
+def test_words_are_needed_only_where_text_meets_a_stream(processor):
+    batch = processor([TEXT, None, TEXT], [AUDIO, AUDIO, None], None, [WORDS, None, None], audio_rate=1.0)
+    assert batch["audio_attention_mask"].tolist() == [[0, 1, 1, 1, 0], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0]]
+
+
+def test_rates_may_differ_by_row_and_none_needs_to_be_said_without_a_stream(processor):
+    frames = frames_by_second(6)
+    batch = processor([TEXT] * 3, [frames[:3], frames, None], None, [WORDS] * 3, audio_rate=[1.0, 2.0, None])
+    assert batch["audio_values"][0, 1].tolist() == frames[0].tolist()
+    np.testing.assert_allclose(batch["audio_values"][1, 1], frames[:2].mean(axis=0), rtol=1e-6)
+
+
+def test_the_recorded_rate_is_taken_where_a_row_of_the_dataset_has_none(make_processor):
+    processor = make_processor(audio_features={"name": "covarep", "rate": 1.0})
+    rows = [{"text": TEXT, "audio": AUDIO, "words": WORDS, "audio_rate": rate} for rate in (None, 1.0)]
+    batch = processor.collate(rows)
+    assert torch.equal(batch["audio_values"][0], batch["audio_values"][1])
+
+
+@pytest.mark.parametrize("rate", [None, 0.0, math.nan, [1.0, 2.0]], ids=repr)
+def test_alignment_without_a_possible_rate_is_an_error(processor, rate):
+    with pytest.raises(ValueError, match="audio_rate"):
+        processor(TEXT, AUDIO, None, WORDS, audio_rate=rate)
+
+
+# Missing streams
+
+NO_AUDIO = [None, np.zeros((0, 3)), torch.zeros(0, 3), [], math.nan]
+
+
+@pytest.mark.parametrize("alignment", ["word", "none"])
+@pytest.mark.parametrize("no_audio", NO_AUDIO, ids=["none", "no-frames", "torch", "empty", "nan"])
+def test_missing_audio_gives_the_same_tensors_whichever_way_it_is_said(make_processor, alignment, no_audio):
+    processor = make_processor(alignment=alignment)
+    row = {key: ROW[key] for key in ("text", "visual", "words", "visual_rate")}
+    expected = processor(**row)
+    assert_same(processor(**row, audio=no_audio, audio_rate=1.0), expected)
+    assert_same(processor.collate([row | {"audio": no_audio}]), expected)
+    assert not expected["audio_attention_mask"].any()
+    assert not expected["audio_values"].any()
+    assert expected["audio_values"].shape[2] == 3
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("alignment", ["word", "none"])
+@pytest.mark.parametrize("no_text", [None, "", "  ", "\n\t"], ids=repr)
+def test_missing_text_is_the_special_tokens_whichever_way_it_is_said(make_processor, family, alignment, no_text):
+    processor = make_processor(family, alignment=alignment)
+    row = {"audio": [AUDIO], "visual": [VISUAL], "audio_rate": 1.0, "visual_rate": 1.0}
+    expected = processor(**row)
+    batch = processor(text=[no_text], words=[[]], **row)
+    assert_same(batch, expected)
+    special = [processor.tokenizer.cls_token_id, processor.tokenizer.sep_token_id]
+    assert batch["input_ids"].tolist() == [special]
+
+
+def test_a_row_without_text_gets_the_mean_of_its_stream_once(processor):
+    batch = processor(audio=AUDIO, visual=VISUAL, audio_rate=1.0, visual_rate=1.0)
+    assert batch["audio_values"].tolist() == [[AUDIO.mean(axis=0).tolist(), [0.0] * 3]]
+    assert batch["visual_values"].tolist() == [[VISUAL.mean(axis=0).tolist(), [0.0] * 2]]
+    assert batch["audio_attention_mask"].tolist() == batch["visual_attention_mask"].tolist() == [[1, 0]]
+
+
+@pytest.mark.parametrize("alignment", ["word", "none"])
+def test_any_subset_of_streams_may_be_missing_in_each_row(make_processor, alignment):
+    processor = make_processor(alignment=alignment)
+    subsets = [(t, a, v) for t in (0, 1) for a in (0, 1) for v in (0, 1) if t or a or v]
+    rows = [
+        {key: value for key, value in ROW.items() if {"text": t, "audio": a, "visual": v}.get(key, True)}
+        for t, a, v in subsets
+    ]
+    batch = processor.collate(rows)
+    for i, (t, a, v) in enumerate(subsets):
+        assert bool(batch["audio_attention_mask"][i].any()) == bool(a)
+        assert bool(batch["visual_attention_mask"][i].any()) == bool(v)
+        assert batch["attention_mask"][i].sum() == (5 if t else 2)
+    assert all(torch.isfinite(batch[key]).all() for key in KEYS)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"text": [TEXT, None], "audio": [AUDIO, None]},
+        {"text": [TEXT, ""], "audio": [AUDIO, np.zeros((0, 3))]},
+        {"text": [TEXT, " "], "visual": [VISUAL, []]},
+        {"audio": [AUDIO, math.nan]},
+    ],
+    ids=["none", "empty", "spaces", "nan"],
+)
+def test_a_row_without_anything_is_an_error_that_names_it(unaligned, arguments):
+    with pytest.raises(ValueError, match="none in row 1"):
+        unaligned(**arguments)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"text": []}, {"text": None, "audio": None}, {"audio": []}], ids=repr)
+def test_a_batch_without_rows_is_an_error(processor, arguments):
+    with pytest.raises(ValueError, match="batch"):
+        processor(**arguments)
+
+
+@pytest.mark.parametrize("text", [math.nan, 7, ["it"]], ids=["nan", "number", "list"])
+def test_text_that_is_no_text_is_an_error_that_names_the_row(processor, text):
+    with pytest.raises(ValueError, match=r"text.*1"):
+        processor([TEXT, text])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"text": [TEXT], "audio": AUDIO},
+        {"text": [TEXT, TEXT], "audio": [AUDIO]},
+        {"text": [TEXT], "words": [WORDS, WORDS]},
+        {"audio": [AUDIO], "visual": [VISUAL, VISUAL]},
+    ],
+    ids=["one-array", "audio", "words", "visual"],
+)
+def test_columns_of_unequal_lengths_are_an_error(unaligned, arguments):
+    with pytest.raises(ValueError, match="same number of rows"):
+        unaligned(**arguments)
+
+
+def test_frames_of_another_size_are_an_error_that_names_stream_and_row(processor):
+    with pytest.raises(ValueError, match=r"visual\[1\]: expected shape \(frames, 2\), got \(3, 3\)"):
+        processor([TEXT, TEXT], None, [VISUAL, AUDIO], [WORDS, WORDS], visual_rate=1.0)
+
+
+# Batches
+
+
+@st.composite
+def corpora(draw):
+    vocabulary = ["i", "it", "the", "unbelievably", "boring", "movie", "\u6211\u559c", "not!"]
+    rows = []
+    for _ in range(draw(st.integers(1, 4))):
+        spoken = draw(st.lists(st.sampled_from(vocabulary), max_size=6))
+        times = [round(i * 0.7, 2) for i in range(len(spoken))]
+        known = draw(st.booleans())
+        row = {
+            "text": " ".join(spoken) or None,
+            "words": [
+                (word.strip("!"), t, t + 0.5) if known else (word.strip("!"), None, None)
+                for word, t in zip(spoken, times, strict=True)
+            ],
+            "audio": frames_by_second(draw(st.integers(0, 12)), seed=draw(st.integers(0, 99))),
+            "visual": frames_by_second(draw(st.integers(0, 12)), 2, seed=draw(st.integers(0, 99))),
+            "audio_rate": draw(st.sampled_from([1.0, 2.5, 10.0])),
+            "visual_rate": 3.0,
+        }
+        if not spoken and not len(row["audio"]) and not len(row["visual"]):
+            row["text"], row["words"] = "it", [("it", 0.0, 1.0)]
+        rows.append(row)
+    return rows
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+@pytest.mark.parametrize("alignment", ["word", "none"])
+def test_the_company_of_a_row_never_changes_its_values(make_processor, family, alignment):
+    processor = make_processor(family, alignment=alignment)
+
+    @settings(FIXED, max_examples=25)
+    @given(corpora())
+    def check(rows):
+        batch = processor.collate(rows)
+        for i, row in enumerate(rows):
+            alone = processor.collate([row])
+            for key in KEYS:
+                length = alone[key].shape[1]
+                torch.testing.assert_close(batch[key][i, :length], alone[key][0], rtol=1e-6, atol=1e-6)
+                padding = processor.tokenizer.pad_token_id if key == "input_ids" else 0
+                assert (batch[key][i, length:] == padding).all()
+
+    check()
+
+
+@FIXED
+@given(corpora())
+def test_collating_rows_is_calling_with_their_columns(processor, rows):
+    columns = {key: [row[key] for row in rows] for key in rows[0]}
+    assert_same(processor.collate(rows), processor(**columns))
+
+
+def test_padding_to_the_limit_changes_no_value(make_processor):
+    processor = make_processor(max_text_length=9)
+    short, long = processor(**ROW), processor(**ROW, padding="max_length")
+    assert all(long[key].shape[1] == 9 for key in KEYS)
+    for key in KEYS:
+        assert torch.equal(long[key][:, :5], short[key])
+        assert not long[key][:, 5:].any()  # the padding token of this tokenizer is 0
+
+
+def test_unaligned_streams_are_padded_to_limits_of_their_own(make_processor):
+    processor = make_processor(alignment="none", max_text_length=9, max_audio_length=7, max_visual_length=2)
+    batch = processor(TEXT, AUDIO, VISUAL, padding="max_length")
+    assert [batch[key].shape[1] for key in KEYS] == [9, 9, 7, 7, 2, 2]
+    assert batch["audio_attention_mask"].tolist() == [[1, 1, 1, 0, 0, 0, 0]]
+    np.testing.assert_array_equal(batch["visual_values"][0], VISUAL[:2])
+
+
+def test_numpy_arrays_come_out_on_request(processor):
+    batch, tensors = processor(**ROW, return_tensors="np"), processor(**ROW)
+    for key in KEYS:
+        assert isinstance(batch[key], np.ndarray)
+        np.testing.assert_array_equal(batch[key], tensors[key])
+
+
+SINGLE = [
+    {"text": TEXT},
+    {"text": TEXT, "audio": AUDIO, "words": WORDS, "audio_rate": 1.0},
+    {"audio": AUDIO, "audio_rate": 1.0},
+    {"visual": torch.tensor(VISUAL), "visual_rate": 1.0},
+    {"text": TEXT, "audio": AUDIO.tolist(), "words": WORDS, "audio_rate": 1.0},
+]
+
+
+@pytest.mark.parametrize("row", SINGLE, ids=["text", "text-audio", "audio", "visual", "lists"])
+def test_one_utterance_is_a_batch_of_one(processor, row):
+    batched = {key: value if key.endswith("rate") else [value] for key, value in row.items()}
+    assert_same(processor(**row), processor(**batched))
+
+
+# Text over the limit
+
+
+def test_text_over_the_limit_is_cut_with_its_words_and_one_warning(make_processor, warned):
+    processor = make_processor(max_text_length=4)
+    batch = processor([TEXT, "it"], [AUDIO, AUDIO], None, [WORDS, [("it", 2, 3)]], audio_rate=1.0)
+    assert batch["input_ids"].shape == (2, 4)
+    assert batch["input_ids"][0, -1] == processor.tokenizer.sep_token_id
+    expected = [[0.0] * 3, *AUDIO[:2].tolist(), [0.0] * 3]
+    assert batch["audio_values"][0].tolist() == expected
+    assert batch["audio_attention_mask"].tolist() == [[0, 1, 1, 0], [0, 1, 0, 0]]
+    assert processor.repairs["text_cut"] == 1
+    processor([TEXT, TEXT])
+    assert processor.repairs["text_cut"] == 3
+    assert len(warned) == 1
+    assert "4 tokens" in warned[0]
+
+
+def test_text_at_the_limit_is_neither_cut_nor_warned_of(make_processor, warned):
+    processor = make_processor(max_text_length=5)
+    assert processor(TEXT)["input_ids"].shape == (1, 5)
+    assert processor.repairs["text_cut"] == 0
+    assert warned == []
+
+
+def test_a_tokenizers_own_limit_holds_where_none_is_given(make_processor, warned):
+    processor = make_processor(tokenizer={"model_max_length": 16})
+    num = 2000
+    words = [("it", i, i + 1) for i in range(num)]
+    batch = processor("it " * num, np.ones((num, 3)), None, words, audio_rate=1.0)
+    assert batch["input_ids"].shape == (1, 16)
+    assert batch["audio_attention_mask"].sum() == 14
+    assert len(warned) == 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_tokenizer_without_a_limit_cuts_nothing(make_processor, family, warned):
+    processor = make_processor(family, tokenizer={"model_max_length": None})
+    assert processor("it " * 100)["attention_mask"].sum() >= 102
+    assert warned == []
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1])
+def test_a_limit_that_leaves_no_room_for_the_special_tokens_is_refused(make_processor, limit):
+    with pytest.raises(ValueError, match="max_text_length"):
+        make_processor(max_text_length=limit)
+
+
+# Labels and dataset rows
+
+
+@pytest.mark.parametrize("key", ["label", "labels"])
+@pytest.mark.parametrize(
+    ("labels", "dtype"),
+    [
+        ([1.5, -2.0], torch.float32),
+        ([1, 2.5], torch.float32),
+        ([np.float32(1.5), np.float64(-2)], torch.float32),
+        ([torch.tensor(1.5), torch.tensor(-2.0)], torch.float32),
+        ([1, 0], torch.int64),
+        ([0, 0], torch.int64),
+        ([np.int64(1), np.int64(0)], torch.int64),
+        ([torch.tensor(1), torch.tensor(0)], torch.int64),
+    ],
+    ids=["float", "mixed", "numpy-float", "torch-float", "int", "zero", "numpy-int", "torch-int"],
+)
+def test_scores_become_float32_and_classes_int64(processor, key, labels, dtype):
+    batch = processor.collate([{"text": TEXT, key: label} for label in labels])
+    assert batch["labels"].dtype == dtype
+    assert batch["labels"].tolist() == [float(label) for label in labels]
+
+
+def test_rows_without_labels_give_a_batch_without(processor):
+    assert "labels" not in processor.collate([{"text": TEXT}, {"text": TEXT, "label": None}])
+
+
+@pytest.mark.parametrize("label", [math.nan, np.float32("nan"), None, "positive", [1.5]], ids=repr)
+def test_a_label_that_is_no_number_is_an_error_that_names_the_row(processor, label):
+    rows = [{"id": "video$_$1", "text": TEXT, "label": 1.0}, {"id": "video$_$2", "text": TEXT, "label": label}]
+    with pytest.raises(ValueError, match=r"label.*video\$_\$2"):
+        processor.collate(rows)
+    with pytest.raises(ValueError, match=r"label.*row 1"):
+        processor.collate([{key: row[key] for key in ("text", "label")} for row in rows])
+
+
+def test_other_columns_of_a_row_are_left_alone(processor):
+    assert_same(processor.collate([ROW | {"id": "a", "video": object()}]), processor(**ROW))
+
+
+NESTED = {
+    "text": datasets.Value("string"),
+    "words": datasets.List(
+        {"word": datasets.Value("string"), **dict.fromkeys(("start", "end"), datasets.Value("float64"))}
+    ),
+    "audio_rate": datasets.Value("float32"),
+    "visual_rate": datasets.Value("float32"),
+    "label": datasets.Value("float32"),
+}
+LISTS = {
+    "audio": datasets.List(datasets.List(datasets.Value("float32"))),
+    "visual": datasets.List(datasets.List(datasets.Value("float32"))),
+}
+ARRAYS = {"audio": datasets.Array2D((None, 3), "float32"), "visual": datasets.Array2D((None, 2), "float32")}
+
+
+@pytest.mark.parametrize("style", [None, "numpy", "torch"])
+@pytest.mark.parametrize("columns", [LISTS, ARRAYS], ids=["lists", "arrays"])
+def test_rows_of_a_dataset_collate_in_every_format(processor, columns, style):
+    as_dicts = [{"word": word, "start": start, "end": end} for word, start, end in WORDS]
+    no_audio, no_visual = np.zeros((0, 3), np.float32), np.zeros((0, 2), np.float32)
+    rows = [
+        ROW | {"words": as_dicts, "label": 1.5},
+        ROW | {"words": [w | {"start": None, "end": None} for w in as_dicts], "visual": no_visual, "label": -0.5},
+        ROW | {"text": "", "words": [], "audio": no_audio, "label": 0.0},
+        ROW | {"words": None, "audio": no_audio, "visual": no_visual, "label": 3.0},
+    ]
+    dataset = datasets.Dataset.from_dict(
+        {key: [row[key] if key not in ("audio", "visual") else list(row[key]) for row in rows] for key in rows[0]},
+        features=datasets.Features(NESTED | LISTS),
+    )
+    dataset = dataset.cast(datasets.Features(NESTED | columns)).with_format(style)
+    batch = processor.collate([dataset[i] for i in range(len(rows))])
+    expected = processor.collate(rows)
+    assert_same(batch, expected, [*KEYS, "labels"])
+    assert expected["audio_attention_mask"].sum(dim=1).tolist() == [3, 3, 0, 0]
+
+
+# Normalisation and the record of the features
+
+
+def test_the_processor_fits_its_feature_extractor(make_processor):
+    processor = make_processor(alignment="none")
+    assert processor.fit([{"audio": AUDIO, "visual": VISUAL}]) is processor
+    batch = processor(audio=AUDIO, visual=VISUAL)
+    torch.testing.assert_close(batch["audio_values"].mean(dim=1), torch.zeros(1, 3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(batch["visual_values"].std(dim=1, correction=0), torch.ones(1, 2))
+
+
+def test_speakers_reach_the_normalisation_by_call_and_by_row(make_processor):
+    rows = [{"audio": AUDIO * scale, "speaker": name} for name, scale in (("ann", 1), ("bob", 5))]
+    processor = make_processor(alignment="none").fit(rows, by="speaker")
+    collated = processor.collate(rows)
+    torch.testing.assert_close(collated["audio_values"][0], collated["audio_values"][1])
+    called = processor(audio=[row["audio"] for row in rows], speaker=["ann", "bob"])
+    assert_same(called, collated)
+    alone = processor(audio=AUDIO * 5, speaker="bob")
+    twice = processor(audio=[AUDIO * 5] * 2, speaker="bob")
+    assert torch.equal(twice["audio_values"], alone["audio_values"].repeat(2, 1, 1))
+    assert torch.equal(alone["audio_values"][0], collated["audio_values"][1])
+    common = processor(audio=AUDIO * 5, speaker="nobody")
+    assert not torch.allclose(common["audio_values"], alone["audio_values"])
+
+
+def test_broken_frames_are_repaired_before_they_are_averaged(make_processor):
+    processor = make_processor(audio_statistics={"mean": [1.0] * 3, "std": [2.0] * 3})
+    frames = np.array([[math.nan, 3.0, 1.0], [5.0, math.inf, 1.0]])
+    batch = processor("it", frames, None, [("it", 0, 2)], audio_rate=1.0)
+    assert batch["audio_values"][0, 1].tolist() == [1.0, 0.5, 0.0]
+    assert processor.repairs["audio_nonfinite"] == 2
+
+
+def test_features_of_another_name_than_the_trained_are_an_error(make_processor):
+    processor = make_processor(alignment="none", visual_features={"name": "openface", "version": "2.0"})
+    processor(TEXT, visual=VISUAL, visual_features="openface")
+    processor(TEXT, visual=VISUAL)
+    with pytest.raises(ValueError, match=r"visual_features: expected 'openface'.*'facet'"):
+        processor(TEXT, visual=VISUAL, visual_features={"name": "facet"})
+
+
+# Construction, saving, copies
+
+
+@pytest.mark.parametrize("alignment", ["words", "None", 3])
+def test_another_alignment_is_refused(make_processor, alignment):
+    with pytest.raises(ValueError, match="alignment: expected 'word' or 'none'"):
+        make_processor(alignment=alignment)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("alignment", ["word", "none"])
+def test_a_saved_processor_gives_bit_equal_batches(make_processor, tmp_path, family, alignment):
+    processor = make_processor(family, alignment=alignment, max_text_length=12, max_audio_length=50)
+    processor.feature_extractor.audio_features = {"name": "covarep", "version": None, "columns": None, "rate": 1.0}
+    rows = [
+        ROW | {"speaker": "ann", "label": 1.5},
+        {"audio": AUDIO * 3, "audio_rate": 1.0, "speaker": "bob", "label": -0.5},
+    ]
+    processor.fit(rows, by="speaker")
+    processor.save_pretrained(tmp_path)
+    for loaded in (AutoProcessor.from_pretrained(tmp_path), PGFNetProcessor.from_pretrained(tmp_path)):
+        assert type(loaded) is PGFNetProcessor
+        assert type(loaded.feature_extractor) is MsaFeatureExtractor
+        assert (loaded.alignment, loaded.max_text_length) == (alignment, 12)
+        assert sum(loaded.repairs.values()) == 0
+        assert_same(loaded.collate(rows), processor.collate(rows), [*KEYS, "labels"])
+        assert_same(loaded(SENTENCE), processor(SENTENCE))
+
+
+def test_the_counts_of_a_process_are_not_saved(make_processor, tmp_path):
+    processor = make_processor()
+    processor(TEXT, AUDIO * math.nan, None, WORDS, audio_rate=1.0)
+    assert processor.repairs["audio_nonfinite"] == 9
+    processor.save_pretrained(tmp_path)
+    assert "repairs" not in json.dumps(json.loads((tmp_path / "processor_config.json").read_text()))
+    assert PGFNetProcessor.from_pretrained(tmp_path).repairs["audio_nonfinite"] == 0
+
+
+def saved_text_model(make_processor, folder, family="bert", config_class=BertConfig):
+    tokenizer = make_processor(family).tokenizer
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    special = {"pad_token_id": tokenizer.pad_token_id}
+    config_class(vocab_size=len(tokenizer), max_position_embeddings=20, **sizes, **special).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def test_a_processor_is_made_from_a_text_model(make_processor, tmp_path):
+    folder = saved_text_model(make_processor, tmp_path)
+    processor = PGFNetProcessor.from_text_pretrained(folder, audio_dim=3, visual_dim=2, max_audio_length=8)
+    assert (processor.alignment, processor.feature_extractor.max_audio_length) == ("word", 8)
+    assert_same(processor(**ROW), make_processor()(**ROW))
+    unaligned = PGFNetProcessor.from_text_pretrained(folder, alignment="none", max_text_length=6)
+    assert (unaligned.alignment, unaligned("it " * 40)["input_ids"].shape) == ("none", (1, 6))
+
+
+@pytest.mark.parametrize(
+    ("family", "config_class", "limit"),
+    [("bert", BertConfig, 20), ("roberta", RobertaConfig, 18), ("xlm_roberta", XLMRobertaConfig, 18)],
+)
+@pytest.mark.parametrize("asked", [None, 50])
+def test_text_is_cut_to_what_the_text_model_can_read(
+    make_processor, tmp_path, warned, family, config_class, limit, asked
+):
+    folder = saved_text_model(make_processor, tmp_path, family, config_class)
+    batch = PGFNetProcessor.from_text_pretrained(folder, max_text_length=asked)("it " * 40)
+    assert batch["input_ids"].shape == (1, limit)
+    model = AutoModel.from_config(AutoConfig.from_pretrained(folder))
+    assert model(input_ids=batch["input_ids"]).last_hidden_state.shape == (1, limit, 8)
+    assert len(warned) == 1
+
+
+def test_an_unknown_keyword_for_a_text_model_is_an_error(make_processor, tmp_path):
+    with pytest.raises(ValueError, match=r"unknown keyword.*'audio_dimension'"):
+        PGFNetProcessor.from_text_pretrained(saved_text_model(make_processor, tmp_path), audio_dimension=3)
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))], ids=["copy", "pickle"])
+def test_a_copy_gives_the_same_batches_and_counts_for_itself(make_processor, duplicate):
+    processor = make_processor()
+    twin = duplicate(processor)
+    assert_same(twin(**ROW), processor(**ROW))
+    twin(TEXT, AUDIO * math.nan, None, WORDS, audio_rate=1.0)
+    assert (twin.repairs["audio_nonfinite"], processor.repairs["audio_nonfinite"]) == (9, 0)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create", "ignore:.*fork:DeprecationWarning")
+def test_workers_of_a_data_loader_collate_as_the_main_process_does(make_processor):
+    processor = make_processor()
+    rows = [ROW | {"audio": AUDIO + i, "label": float(i)} for i in range(6)]
+    here, there = (list(DataLoader(rows, batch_size=2, collate_fn=processor.collate, num_workers=n)) for n in (0, 2))
+    assert len(here) == len(there) == 3
+    for batch, other in zip(here, there, strict=True):
+        assert_same(batch, other, [*KEYS, "labels"])
+
+
+# The words behind the tokens
+
+
+def test_token_words_are_the_given_words_with_their_tokens(processor):
+    spoken = [(word, None, None) for word in SPOKEN]
+    expected = [1, 3, 2, 1, 1, 1, 1, 1]
+    found = processor.token_words(SENTENCE, spoken)
+    assert [word for word, _ in found] == [SENTENCE.split()[0], *SPOKEN[1:]]
+    assert [len(positions) for _, positions in found] == expected
+    assert [list(positions) for _, positions in found][1:3] == [[2, 3, 4], [5, 6]]
+
+
+def test_token_words_without_words_are_the_tokenizers_own(processor):
+    found = processor.token_words("boring movie!")
+    assert found == [("boring", range(1, 3)), ("movie", range(3, 4)), ("!", range(4, 5))]
+
+
+def test_token_words_of_no_text_are_none(processor):
+    assert processor.token_words("") == []
