@@ -8,6 +8,7 @@ Shapes: L tokens, N intervals, T frames, F features.
 """
 
 import math
+import unicodedata
 from typing import Any
 
 import torch
@@ -37,7 +38,7 @@ def read_words(words: Any, row: int = 0) -> list[Word]:
     for index, entry in enumerate(words):
         try:
             if isinstance(entry, dict):
-                word, start, end = entry["word"], entry["start"], entry["end"]
+                word, start, end = entry["word"], entry.get("start"), entry.get("end")
             else:
                 word, start, end = entry
             start, end = _seconds(start), _seconds(end)
@@ -83,8 +84,8 @@ def fill_times(words: list[Word], duration: float) -> tuple[list[tuple[float, fl
 def find_words(text: str, words: list[Word], row: int = 0) -> list[tuple[int, int]]:
     """Return where each word stands in the text, as character positions; an empty span for one without letters.
 
-    Only letters and digits are compared, without case: spaces, punctuation and apostrophes differ between
-    transcripts. But every letter of the text must belong to a word, or its frames would silently be lost.
+    Only letters and digits are compared, without case and accents: spaces, punctuation and the forms of Unicode differ
+    between transcripts. But every letter of the text must belong to a word, or its frames would silently be lost.
 
     Args:
         text: The utterance.
@@ -94,11 +95,11 @@ def find_words(text: str, words: list[Word], row: int = 0) -> list[tuple[int, in
     Raises:
         ValueError: When words and text do not match; it names the first word that does not.
     """
-    letters = [(position, letter.lower()) for position, letter in enumerate(text) if letter.isalnum()]
+    letters = [(position, letter) for position, character in enumerate(text) for letter in _letters(character)]
     spans: list[tuple[int, int]] = []
     done = 0
     for index, (word, _, _) in enumerate(words):
-        wanted = [letter.lower() for letter in word if letter.isalnum()]
+        wanted = _letters(word)
         found = letters[done : done + len(wanted)]
         if [letter for _, letter in found] != wanted:
             rest = text[letters[done][0] :][:20] if done < len(letters) else ""
@@ -112,6 +113,10 @@ def find_words(text: str, words: list[Word], row: int = 0) -> list[tuple[int, in
     if done < len(letters):
         raise ValueError(f"words[{row}]: expected all words of the text, got none for {text[letters[done][0] :]!r}")
     return spans
+
+
+def _letters(text: str) -> list[str]:
+    return [letter for letter in unicodedata.normalize("NFKD", text).lower() if letter.isalnum()]
 
 
 def words_of_tokens(offsets: list[tuple[int, int]], spans: list[tuple[int, int]]) -> list[range]:
@@ -143,7 +148,7 @@ def interval_means(frames: Tensor, intervals: list[list[Interval]], rate: float)
     """Return the mean of the frames inside each token's intervals (L, F), and whether there were any (L,) as 0 and 1.
 
     Frame k spans [k, k + 1) / rate and lies in an interval when its middle does. An interval that holds no middle, a
-    word shorter than a frame, takes the frame around its own middle. An interval outside of the stream takes nothing.
+    word shorter than a frame, takes the nearest frame. An interval outside of the stream takes nothing.
 
     Args:
         frames: (T, F) of finite values.
@@ -158,8 +163,9 @@ def interval_means(frames: Tensor, intervals: list[list[Interval]], rate: float)
     starts_N1, ends_N1 = times_N2.split(1, dim=1)
     numbers_T = torch.arange(num_frames, dtype=torch.float64)
     inside_NT = (starts_N1 <= numbers_T + 0.5) & (numbers_T + 0.5 < ends_N1)
-    nearest_N1 = ((starts_N1 + ends_N1) / 2).floor()
-    inside_NT |= ~inside_NT.any(dim=1, keepdim=True) & (nearest_N1 == numbers_T)
+    nearest_N1 = ((starts_N1 + ends_N1) / 2).floor().clamp(0, num_frames - 1)
+    is_within_N1 = (starts_N1 < num_frames) & ((ends_N1 > 0) | (starts_N1 >= 0))
+    inside_NT |= is_within_N1 & ~inside_NT.any(dim=1, keepdim=True) & (nearest_N1 == numbers_T)
     inside_LT = torch.zeros(len(intervals), num_frames, dtype=torch.float64)
     inside_LT.index_add_(0, owners, inside_NT.double()).clamp_(max=1)
     counts_L1 = inside_LT.sum(dim=1, keepdim=True)

@@ -19,6 +19,8 @@ from transformers import BatchFeature, FeatureExtractionMixin
 from .alignment_msa import Interval, interval_means
 
 STREAMS = ("audio", "visual")
+# What transformers writes beside the fields.
+_TRANSFORMERS_KEYS = frozenset({"auto_map", "feature_extractor_type", "processor_class", "_processor_class"})
 
 
 class MsaFeatureExtractor(FeatureExtractionMixin):
@@ -33,7 +35,7 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
         audio_features: What the columns are, `{"name", "version", "columns", "rate"}`, or None when unknown. Its rate
             (frames per second) is the default of a call.
         visual_features: The same for the visual stream.
-        max_audio_length: Frames beyond this are cut; None for no limit.
+        max_audio_length: Frames beyond this are cut, where streams keep their own time axis; None for no limit.
         max_visual_length: The same for the visual stream.
         kwargs: What transformers stores beside these.
     """
@@ -52,6 +54,8 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
         max_visual_length: int | None = None,
         **kwargs: Any,
     ) -> None:
+        if unknown := sorted(set(kwargs) - _TRANSFORMERS_KEYS):
+            raise ValueError(f"MsaFeatureExtractor: unknown keyword(s) {', '.join(map(repr, unknown))}")
         super().__init__(**kwargs)
         self.audio_dim = audio_dim
         self.visual_dim = visual_dim
@@ -113,7 +117,8 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
                 masks = [torch.ones(len(row), dtype=torch.long) for row in rows]
                 length = limit if padding == "max_length" and limit else max([1, *map(len, rows)])
             else:
-                rates = self.rates(stream, rate, rows)
+                needed = [len(row) > 0 and len(own) > 0 for row, own in zip(rows, intervals, strict=True)]
+                rates = self.rates(stream, rate, needed)
                 aligned = [
                     self._aligned(row, spans, rate) for row, spans, rate in zip(rows, intervals, rates, strict=True)
                 ]
@@ -157,35 +162,40 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
         """Refuse features of another kind than the model was trained on.
 
         Args:
-            features: `audio_features` and `visual_features`: a name, or a dict with one, or None when unknown.
+            features: `audio_features` and `visual_features`: a name, or a dict with name and version, or None when
+                unknown.
 
         Raises:
             ValueError: When both sides are known and differ.
         """
         for key, given in features.items():
-            name = given.get("name") if isinstance(given, Mapping) else given
-            trained = (getattr(self, key) or {}).get("name")
-            if name is not None and trained is not None and name != trained:
-                raise ValueError(f"{key}: expected {trained!r}, on which this model was trained, got {name!r}")
+            stated = given if isinstance(given, Mapping) else {"name": given}
+            trained = getattr(self, key) or {}
+            for part in ("name", "version"):
+                value, expected = stated.get(part), trained.get(part)
+                if value is not None and expected is not None and value != expected:
+                    raise ValueError(
+                        f"{key}: expected {expected!r}, on which this model was trained, got {value!r} as {part}"
+                    )
 
-    def rates(self, stream: str, rate: Any, rows: Sequence[Any]) -> list[float]:
+    def rates(self, stream: str, rate: Any, needed: Sequence[bool]) -> list[float]:
         """Return frames per second for every row; from the record of the features where the call says nothing.
 
         Args:
             stream: "audio" or "visual".
             rate: One number, or one per row, or None.
-            rows: One entry per row; a row of length 0 needs no rate.
+            needed: Per row, whether it has frames to be placed in time; other rows need no rate.
 
         Raises:
             ValueError: For a missing or impossible rate, or a wrong number of them.
         """
         recorded = (getattr(self, f"{stream}_features") or {}).get("rate")
-        rates = list(rate) if isinstance(rate, Sequence) or getattr(rate, "ndim", 0) == 1 else [rate] * len(rows)
+        rates = list(rate) if isinstance(rate, Sequence) or getattr(rate, "ndim", 0) == 1 else [rate] * len(needed)
         rates = [recorded if value is None else value for value in rates]
-        if len(rates) != len(rows):
-            raise ValueError(f"{stream}_rate: expected one rate or {len(rows)}, got {len(rates)}")
+        if len(rates) != len(needed):
+            raise ValueError(f"{stream}_rate: expected one rate or {len(needed)}, got {len(rates)}")
         for i, value in enumerate(rates):
-            if len(rows[i]) and (value is None or not 0 < float(value) < math.inf):
+            if needed[i] and (value is None or not 0 < float(value) < math.inf):
                 raise ValueError(f"{stream}_rate: expected frames per second, got {value} for row {i}")
         return [0.0 if value is None else float(value) for value in rates]
 
@@ -242,9 +252,10 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
         broken = ~torch.isfinite(frames)
         statistics = getattr(self, f"{stream}_statistics")
         if statistics is not None:
-            name = None if speaker is None else speaker[row]
-            own = statistics.get("speakers", {}).get(str(name), statistics)
-            frames = (frames - torch.tensor(own["mean"])) / torch.tensor(own["std"])
+            name = None if speaker is None else _speaker_name(speaker[row])
+            own = statistics.get("speakers", {}).get(name, statistics)
+            mean, std = (torch.tensor(own[key], dtype=torch.float) for key in ("mean", "std"))
+            frames = (frames - mean) / std
             broken |= ~torch.isfinite(frames)
         if broken.any():
             self.repairs[f"{stream}_nonfinite"] += int(broken.sum())
@@ -270,8 +281,7 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
                 finite = torch.isfinite(frames)
                 frames = frames.masked_fill(~finite, 0)
                 sums_3F = torch.stack([finite.double().sum(0), frames.sum(0), frames.square().sum(0)])
-                # JSON, in which statistics are saved, knows names only.
-                for key in {None, str(row[by]) if by else None}:
+                for key in {None, _speaker_name(row[by]) if by else None}:
                     sums[stream, key] = sums.get((stream, key), 0) + sums_3F
         if not sums:
             raise ValueError("dataset: expected at least one row, got none")
@@ -299,6 +309,12 @@ def _as_tensor(array: Any) -> Tensor:
 def _as_lists(array: Any) -> Any:
     array = array.tolist() if hasattr(array, "tolist") else array
     return [_as_lists(entry) for entry in array] if isinstance(array, (list, tuple)) else array
+
+
+def _speaker_name(speaker: Any) -> str | None:
+    # JSON, in which statistics are saved, knows names only; numpy's and torch's numbers become Python's first.
+    speaker = speaker.item() if hasattr(speaker, "item") else speaker
+    return None if speaker is None else str(speaker)
 
 
 def _mean_and_std(sums_3F: Tensor) -> dict[str, Any]:

@@ -83,7 +83,7 @@ class MsaPipeline(Pipeline):
         if explain:
             # Without a stream nobody has looked at the words, and they may not match the text.
             has_stream = batch["audio_attention_mask"].any() or batch["visual_attention_mask"].any()
-            words = input_.get("words") if has_stream else None
+            words = input_.get("words") if has_stream and self.processor.alignment == "word" else None
             inputs["token_words"] = self.processor.token_words(input_.get("text") or "", words)
         return inputs
 
@@ -91,19 +91,16 @@ class MsaPipeline(Pipeline):
         if not explain:
             return {"logits": self.model(**input_tensors).logits}
         tensors = {key: value for key, value in input_tensors.items() if isinstance(value, Tensor)}
-        words = input_tensors["token_words"]
-        # A batch arrives with a list of rows, a single input with its own row.
-        return {**self.model.explain(**tensors), "token_words": words if _is_batch(words) else [words]}
+        return {**self.model.explain(**tensors), "token_words": input_tensors["token_words"]}
 
     def postprocess(self, model_outputs: dict[str, Any]) -> dict[str, Any]:
         """Turn the tensors of one utterance into a plain dict."""
         result = self._scored(model_outputs["logits"][0].float())
         if "stream_shares" in model_outputs:
             shares = model_outputs["text_share"][0]
-            words = model_outputs["token_words"]
             result["words"] = [
                 {"word": word, "text_share": shares[list(at)].mean().item()}
-                for word, at in (words[0] if _is_batch(words) else words)
+                for word, at in model_outputs["token_words"]
             ]
             named = zip(("text", "audio", "visual"), model_outputs["stream_shares"][0].tolist(), strict=True)
             result["shares"] = dict(named)
@@ -123,10 +120,6 @@ class MsaPipeline(Pipeline):
         if abs(score - middle) <= grade / 2:
             return {"score": score, "label": "neutral"}
         return {"score": score, "label": "positive" if score > middle else "negative"}
-
-
-def _is_batch(words: list[Any]) -> bool:
-    return bool(words) and isinstance(words[0], list)
 
 
 __all__ = ["MsaPipeline"]

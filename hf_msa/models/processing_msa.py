@@ -19,7 +19,8 @@ from transformers.utils import logging
 from .alignment_msa import Word, fill_times, find_words, read_words, token_intervals, words_of_tokens
 from .feature_extraction_msa import STREAMS, MsaFeatureExtractor
 
-logger = logging.get_logger(__name__)
+# Under transformers' own name, so that its verbosity settings reach this file wherever it was loaded from.
+logger = logging.get_logger("transformers.processing_msa")
 
 # Keywords of `from_text_pretrained` that say how to fetch the tokenizer; all others are the feature extractor's.
 _LOADING_KEYS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
@@ -110,7 +111,7 @@ class MsaProcessor(ProcessorMixin):
         words: Any = None,
         audio_rate: Any = None,
         visual_rate: Any = None,
-        speaker: str | Sequence[str | None] | None = None,
+        speaker: Any = None,
         audio_features: str | Mapping[str, Any] | None = None,
         visual_features: str | Mapping[str, Any] | None = None,
         padding: str = "longest",
@@ -143,12 +144,14 @@ class MsaProcessor(ProcessorMixin):
         """
         if isinstance(text, str) or (text is None and (_is_single(audio) or _is_single(visual))):
             text, audio, visual, words = ([x] if x is not None else None for x in (text, audio, visual, words))
-            speaker = [speaker] if isinstance(speaker, str) else speaker
+            speaker = [speaker] if isinstance(speaker, (str, int)) else speaker
         sizes = {
             name: len(column)
             for name, column in {"text": text, "audio": audio, "visual": visual, "words": words}.items()
             if column is not None
         }
+        if return_tensors not in ("pt", "np"):
+            raise ValueError(f"return_tensors: expected 'pt' or 'np', got {return_tensors!r}")
         if not sizes or len(set(sizes.values())) > 1:
             raise ValueError(f"batch: expected the same number of rows in every stream, got {sizes or 'no stream'}")
         size = next(iter(sizes.values()))
@@ -165,6 +168,10 @@ class MsaProcessor(ProcessorMixin):
             if not entry and all(rows is None or not len(rows[i]) for rows in frames.values()):
                 raise ValueError(f"batch: expected text, audio or visual in every row, got none in row {i}")
         self.feature_extractor.check_features(audio_features=audio_features, visual_features=visual_features)
+        if audio_rate is None and isinstance(audio_features, Mapping):
+            audio_rate = audio_features.get("rate")
+        if visual_rate is None and isinstance(visual_features, Mapping):
+            visual_rate = visual_features.get("rate")
 
         encoding = self._tokenize(texts, padding)
         intervals = None
@@ -224,6 +231,11 @@ class MsaProcessor(ProcessorMixin):
         self.feature_extractor.fit(dataset, by=by)
         return self
 
+    def adapt(self, dataset: Iterable[Mapping[str, Any]]) -> "MsaProcessor":
+        """Add the normalisation of new speakers; see [`MsaFeatureExtractor.adapt`]."""
+        self.feature_extractor.adapt(dataset)
+        return self
+
     def token_words(self, text: str, words: Any = None) -> list[tuple[str, range]]:
         """Return the words of a text, each with the positions of its tokens in a batch of one.
 
@@ -231,8 +243,9 @@ class MsaProcessor(ProcessorMixin):
             text: The utterance.
             words: As in a call; without them the tokenizer's own words are taken.
         """
+        text = _read_text(text, 0)
         encoding = self._tokenize([text], "longest").encodings[0]
-        if words is not None and text.strip():
+        if words is not None and text:
             read = read_words(words)
             spans = find_words(text, read)
             covered = words_of_tokens(encoding.offsets, spans)
@@ -254,7 +267,7 @@ class MsaProcessor(ProcessorMixin):
     def _tokenize(self, texts: list[str], padding: str) -> BatchEncoding:
         limit = self.max_text_length or self.tokenizer.model_max_length
         if limit >= VERY_LARGE_INTEGER:
-            limit = None
+            limit, padding = None, "longest"
         encoding = self.tokenizer(
             texts, padding=padding, truncation=limit is not None, max_length=limit, return_tensors="pt"
         )
@@ -279,8 +292,9 @@ class MsaProcessor(ProcessorMixin):
         for stream, rate in zip(STREAMS, (audio_rate, visual_rate), strict=True):
             rows = frames[stream]
             if rows is not None:
-                rates = self.feature_extractor.rates(stream, rate, rows)
-                seconds = [len(row) / rates[i] if len(row) else 0.0 for i, row in enumerate(rows)]
+                needed = [bool(text) and len(row) > 0 for text, row in zip(texts, rows, strict=True)]
+                rates = self.feature_extractor.rates(stream, rate, needed)
+                seconds = [len(row) / rates[i] if needed[i] else 0.0 for i, row in enumerate(rows)]
                 durations = [max(pair) for pair in zip(durations, seconds, strict=True)]
         intervals: list[list[Any]] = []
         for i, text in enumerate(texts):
@@ -293,6 +307,10 @@ class MsaProcessor(ProcessorMixin):
             spans = find_words(text, read, i)
             times, num_filled = fill_times(read, durations[i])
             self.feature_extractor.repairs["word_times_interpolated"] += num_filled
+            if not any(start < end for start, end in spans):
+                # Nothing but signs, "!!!": as without text, or the streams would silently be lost.
+                intervals.append([])
+                continue
             intervals.append(token_intervals(words_of_tokens(encoding.encodings[i].offsets, spans), times))
         return intervals
 
@@ -323,7 +341,7 @@ def _padded_columns(values: Tensor, length: int) -> Tensor:
 
 def _read_labels(labels: list[Any], names: list[Any]) -> Tensor:
     # numpy's and torch's numbers become Python's.
-    labels = [label.item() if hasattr(label, "item") else label for label in labels]
+    labels = [label.item() if getattr(label, "ndim", None) == 0 else label for label in labels]
     for label, name in zip(labels, names, strict=True):
         if not isinstance(label, (int, float)) or not math.isfinite(label):
             raise ValueError(f"label: expected a finite number, got {label!r} in row {name!r}")

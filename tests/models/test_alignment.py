@@ -24,27 +24,19 @@ FIXED = settings(derandomize=True, deadline=None, max_examples=50)
 # Sixteenths of a second times these rates are exact in floating point, and so are comparisons with frame middles.
 TIMES = st.integers(-16, 96).map(lambda sixteenths: sixteenths / 16)
 RATES = st.sampled_from([0.5, 1.0, 3.0, 10.0, 25.0, 100.0])
-INTERVALS = st.none() | st.tuples(TIMES, TIMES).map(lambda pair: (min(pair), max(pair)))
+INTERVALS = st.lists(st.tuples(TIMES, TIMES).map(lambda pair: (min(pair), max(pair))), max_size=3)  # of one token
 
 
-def frames_of_interval(interval, num_frames, rate):
-    """The frames whose middle lies inside; without one, the frame around the interval's own middle."""
-    if interval is None:
-        return []
-    start, end, rate = Fraction(interval[0]), Fraction(interval[1]), Fraction(rate)
-    inside = []
-    for k in range(num_frames):
-        middle = (k + Fraction(1, 2)) / rate
-        if start <= middle < end:
-            inside.append(k)
-    if not inside:
-        inside = [k for k in range(num_frames) if k <= (start + end) / 2 * rate < k + 1]
-    return inside
-
-
-def one_each(intervals):
-    """Every token with the interval of one word, or without a word."""
-    return [[] if interval is None else [interval] for interval in intervals]
+def frames_of_token(intervals, num_frames, rate):
+    """The frames whose middle lies in an interval; where an interval has none, the one nearest to its own middle."""
+    chosen = set()
+    for interval in intervals:
+        start, end = (Fraction(time) * Fraction(rate) for time in interval)
+        inside = [k for k in range(num_frames) if start <= k + Fraction(1, 2) < end]
+        if not inside and start < num_frames and (end > 0 or start >= 0):
+            inside = [min(max(math.floor((start + end) / 2), 0), num_frames - 1)]
+        chosen |= set(inside)
+    return sorted(chosen)
 
 
 @st.composite
@@ -60,11 +52,11 @@ def alignments(draw):
 @given(alignments())
 def test_interval_means_agree_with_a_loop_over_words_and_frames(case):
     frames, intervals, rate = case
-    means, mask = interval_means(frames, one_each(intervals), rate)
+    means, mask = interval_means(frames, intervals, rate)
     assert means.shape == (len(intervals), 3)
     assert means.dtype == frames.dtype
-    for interval, mean, is_real in zip(intervals, means, mask.tolist(), strict=True):
-        chosen = frames_of_interval(interval, len(frames), rate)
+    for own, mean, is_real in zip(intervals, means, mask.tolist(), strict=True):
+        chosen = frames_of_token(own, len(frames), rate)
         assert is_real == (len(chosen) > 0)
         for column in range(3):
             values = [float(frames[k, column]) for k in chosen]
@@ -79,14 +71,13 @@ def test_interval_means_never_read_a_frame_that_touches_no_interval(case):
     touched = {
         k
         for k in range(len(frames))
-        for interval in intervals
-        if interval is not None and interval[0] * rate < k + 1 and k <= interval[1] * rate
+        for own in intervals
+        for start, end in own
+        if start * rate < k + 1 and k <= end * rate
     }
     spoiled = frames.clone()
     spoiled[[k for k in range(len(frames)) if k not in touched]] = 3e38
-    assert torch.equal(
-        interval_means(spoiled, one_each(intervals), rate)[0], interval_means(frames, one_each(intervals), rate)[0]
-    )
+    assert torch.equal(interval_means(spoiled, intervals, rate)[0], interval_means(frames, intervals, rate)[0])
 
 
 @FIXED
@@ -95,10 +86,10 @@ def test_a_token_reads_nothing_of_another_tokens_frames(case, index):
     frames, intervals, rate = case
     index %= len(intervals)
     spoiled = torch.full_like(frames, -3e38)
-    own = frames_of_interval(intervals[index], len(frames), rate)
+    own = frames_of_token(intervals[index], len(frames), rate)
     spoiled[own] = frames[own]
-    expected = interval_means(frames, one_each(intervals), rate)[0][index]
-    assert torch.equal(interval_means(spoiled, one_each(intervals), rate)[0][index], expected)
+    expected = interval_means(frames, intervals, rate)[0][index]
+    assert torch.equal(interval_means(spoiled, intervals, rate)[0][index], expected)
 
 
 @pytest.mark.parametrize(
@@ -112,23 +103,37 @@ def test_a_token_reads_nothing_of_another_tokens_frames(case, index):
         ((1.8, 2.4), 2),  # its own middle 2.1 lies in frame 2
         ((1.0, 1.0), 1),  # no length at all
         ((-0.3, 0.4), 0),
+        ((-0.8, 0.2), 0),  # its own middle lies before the stream
+        ((2.9, 3.3), 2),  # and here behind it
         ((-2.0, -1.0), None),  # before the stream
         ((3.0, 3.2), None),  # after it
         ((7.0, 9.0), None),
-        (None, None),
     ],
 )
 def test_one_second_frames_go_to_the_interval_that_holds_their_middle(interval, frame):
     frames = torch.tensor([[10.0], [20.0], [30.0]])
-    means, mask = interval_means(frames, one_each([interval]), 1.0)
+    means, mask = interval_means(frames, [[interval]], 1.0)
     assert means.tolist() == [[0.0 if frame is None else frames[frame].item()]]
     assert mask.tolist() == [0 if frame is None else 1]
+
+
+def test_a_token_without_a_word_has_zeros_and_mask_0():
+    means, mask = interval_means(torch.ones(3, 2), [[], [(0.0, 3.0)], []], 1.0)
+    assert means.tolist() == [[0.0, 0.0], [1.0, 1.0], [0.0, 0.0]]
+    assert mask.tolist() == [0, 1, 0]
+
+
+def test_a_token_of_several_words_reads_each_frame_once_and_no_pause_between_them():
+    frames = torch.tensor([[1.0], [2.0], [4.0], [8.0], [16.0]])
+    means, mask = interval_means(frames, [[(0.0, 2.0), (1.0, 2.0), (4.0, 5.0)]], 1.0)
+    assert means.tolist() == [[pytest.approx((1 + 2 + 16) / 3)]]
+    assert mask.tolist() == [1]
 
 
 def test_neighbouring_words_share_out_all_frames_and_none_twice():
     frames = torch.eye(10)
     times = [0.0, 0.25, 0.5, 0.77, 1.0]  # 0.25 is the middle of a frame
-    means, _ = interval_means(frames, one_each(itertools.pairwise(times)), 10.0)
+    means, _ = interval_means(frames, [[pair] for pair in itertools.pairwise(times)], 10.0)
     owners = (means > 0).sum(dim=0)
     assert owners.tolist() == [1] * 10
 
@@ -199,6 +204,7 @@ def test_a_stream_that_ends_before_the_last_known_word_leaves_the_rest_no_length
         [("i", 0, 1), ("am", 1.5, None)],
         (("i", 0, 1), ["am", 1.5, math.nan]),
         [{"word": "i", "start": 0, "end": 1}, {"word": "am", "start": 1.5, "end": None}],
+        [{"word": "i", "start": 0, "end": 1}, {"word": "am", "start": 1.5}],  # as WhisperX leaves a time out
         [{"end": 1.0, "start": 0.0, "word": " i ", "score": 0.9}, {"word": "am", "start": 1.5, "end": math.nan}],
         {"word": ["i", "am"], "start": [0.0, 1.5], "end": [1.0, None]},
         {"word": np.array(["i", "am"]), "start": np.array([0.0, 1.5]), "end": np.array([1.0, math.nan])},
@@ -206,7 +212,18 @@ def test_a_stream_that_ends_before_the_last_known_word_leaves_the_rest_no_length
         [("i", np.float32(0), torch.tensor(1.0)), ("am", np.float64(1.5), np.float16("nan"))],
         iter([("i", 0, 1), ("am", 1.5, None)]),
     ],
-    ids=["tuples", "nan", "dicts", "more-keys", "dict-of-lists", "dict-of-arrays", "array", "scalars", "generator"],
+    ids=[
+        "tuples",
+        "nan",
+        "dicts",
+        "time-left-out",
+        "more-keys",
+        "dict-of-lists",
+        "dict-of-arrays",
+        "array",
+        "scalars",
+        "generator",
+    ],
 )
 def test_words_are_read_from_every_container(words):
     assert read_words(words) == [("i", 0.0, 1.0), ("am", 1.5, None)]
@@ -214,7 +231,7 @@ def test_words_are_read_from_every_container(words):
 
 @pytest.mark.parametrize(
     "entry",
-    [("a", 1.0), ("a", 0.0, 1.0, 2.0), {"word": "a", "start": 0.0}, "abc", None, 7, ("a", "soon", 1.0)],
+    [("a", 1.0), ("a", 0.0, 1.0, 2.0), {"start": 0.0, "end": 1.0}, "abc", None, 7, ("a", "soon", 1.0)],
     ids=repr,
 )
 def test_a_word_of_another_form_is_an_error_that_names_it(entry):
@@ -251,6 +268,7 @@ def test_a_word_that_ends_before_it_starts_is_an_error():
         ("...so, \u201cloved\u201d -- it?!", ["so", "loved", "it"], ["so", "loved", "it"]),
         ("  it  was\tit\n", ["it", "was", "it"], ["it", "was", "it"]),
         ("in into", ["in", "in", "to"], ["in", "in", "to"]),
+        ("cafe\u0301 nai\u0308ve", ["caf\u00e9", "na\u00efve"], ["cafe", "nai\u0308ve"]),
         ("don't, 3 o'clock", ["don't", "3", "o'clock"], ["don't", "3", "o'clock"]),
         ("well-known", ["well", "known"], ["well", "known"]),
         ("\u6211\u559c\u6b22\uff01", list("\u6211\u559c\u6b22"), list("\u6211\u559c\u6b22")),
@@ -280,6 +298,16 @@ def test_words_are_found_whatever_punctuation_they_have_themselves(text, words):
     spans = find_words(text, [(word, None, None) for word in words])
     letters = ["".join(c for c in word if c.isalnum()) for word in words]
     assert ["".join(c for c in text[start:end] if c.isalnum()) for start, end in spans] == letters
+
+
+def test_words_of_punctuation_alone_stand_nowhere_and_disturb_nothing():
+    text, words = "(so) i... loved it", ["--", "so", "i", "...", "loved", "it", "!"]
+    spans = find_words(text, [(word, None, None) for word in words])
+    assert [text[start:end] for start, end in spans] == ["", "so", "i", "", "loved", "it", ""]
+    assert spans == sorted(spans)
+    tokens = [(0, 0), (0, 1), (1, 3), (3, 4), (5, 6), (6, 9), (10, 15), (16, 18), (0, 0)]
+    covered = words_of_tokens(tokens, spans)
+    assert [list(numbers) for numbers in covered] == [[], [], [1], [], [2], [], [4], [5], []]
 
 
 @pytest.mark.parametrize(

@@ -281,6 +281,14 @@ def test_adapting_adds_speakers_and_keeps_all_other_statistics():
     np.testing.assert_allclose(added["mean"], np.mean(AUDIO, axis=0) * 10, rtol=1e-6)
 
 
+def test_a_speaker_called_none_is_not_taken_for_a_row_without_one():
+    model = extractor().fit([{"audio": AUDIO, "speaker": "ann"}], by="speaker")
+    model.adapt([{"audio": np.array(AUDIO) * 3, "speaker": "None"}])
+    frames = {"audio": [AUDIO], "visual": [None]}
+    assert torch.equal(model(**frames, speaker=[None])["audio_values"], model(**frames)["audio_values"])
+    assert not torch.equal(model(**frames, speaker=["None"])["audio_values"], model(**frames)["audio_values"])
+
+
 def test_adapting_before_fitting_by_speaker_is_an_error():
     with pytest.raises(ValueError, match="by speaker"):
         extractor().fit([{"audio": AUDIO}]).adapt([{"audio": AUDIO, "speaker": "ann"}])
@@ -301,15 +309,19 @@ def test_fitting_on_what_cannot_be_measured_is_an_error(rows, by, message):
 
 
 @pytest.mark.parametrize(
-    "names", [["ann", "bob"], [1, 2], [np.int64(1), np.int64(2)]], ids=["str", "int", "numpy-int"]
+    "names",
+    [["ann", "bob"], [1, 2], [np.int64(1), np.int64(2)], [torch.tensor(1), torch.tensor(2)]],
+    ids=["str", "int", "numpy-int", "torch-int"],
 )
 def test_speakers_are_still_known_after_saving(tmp_path, names):
+    plain = [name if isinstance(name, str) else int(name) for name in names]
     rows = [{"audio": np.array(AUDIO) * (1 + 9 * i), "speaker": name} for i, name in enumerate(names)]
     model = extractor().fit(rows, by="speaker")
     model.save_pretrained(tmp_path)
     loaded = MsaFeatureExtractor.from_pretrained(tmp_path)
     arrays = {"audio": [AUDIO, AUDIO], "visual": [None, None], "speaker": names}
-    assert torch.equal(loaded(**arrays)["audio_values"], model(**arrays)["audio_values"])
+    for speaker in (names, plain):
+        assert torch.equal(loaded(**(arrays | {"speaker": speaker}))["audio_values"], model(**arrays)["audio_values"])
     assert not torch.equal(*(audio_of(model(**arrays), row) for row in (0, 1)))
 
 
@@ -405,3 +417,15 @@ def test_a_row_has_the_same_values_alone_and_in_any_batch(rows, padding):
         alone = model(audio=[row], visual=[None])
         assert torch.equal(audio_of(batch, i), audio_of(alone))
         assert audio_of(batch, i).shape[0] == (0 if row is None else min(7, len(row)))
+
+
+def test_an_unknown_keyword_is_refused():
+    with pytest.raises(ValueError, match=r"unknown keyword.*'audio_dims'"):
+        MsaFeatureExtractor(audio_dims=3)
+
+
+def test_another_version_of_the_same_features_is_refused():
+    extractor = MsaFeatureExtractor(audio_dim=3, audio_features={"name": "eGeMAPS", "version": "v02"})
+    extractor.check_features(audio_features={"name": "eGeMAPS"})
+    with pytest.raises(ValueError, match=r"audio_features: expected 'v02'.*got 'v01' as version"):
+        extractor.check_features(audio_features={"name": "eGeMAPS", "version": "v01"})

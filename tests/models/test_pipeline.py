@@ -1,9 +1,12 @@
 """The pipeline: features of an utterance in; score, label and explanation out."""
 
+import math
+
 import datasets
 import numpy as np
 import pytest
 import torch
+from tiny_tokenizers import FAMILIES
 from transformers import BertConfig, pipeline
 
 from hf_msa.models import MsaPipeline, PGFNetConfig, PGFNetForSequenceClassification, PGFNetProcessor
@@ -32,11 +35,11 @@ INPUTS = [
 IDS = ["all", "text", "audio", "visual", "text-audio", "text-visual", "audio-visual", "text-empty-audio"]
 
 
-def tiny_model(bias=None, **config):
+def tiny_model(bias=None, vocab_size=120, **config):
     """A model with loud random weights; with `bias`, a head that says just that, whatever goes in."""
     torch.manual_seed(0)
     text_config = BertConfig(
-        vocab_size=120,
+        vocab_size=vocab_size,
         hidden_size=24,
         num_hidden_layers=2,
         num_attention_heads=2,
@@ -96,10 +99,17 @@ def test_many_at_once_give_the_same_as_one_by_one(pipe, alone, container, batch_
             assert shares == pytest.approx([word["text_share"] for word in expected["words"]], abs=1e-5)
 
 
+@pytest.mark.parametrize("container", [tuple, iter], ids=["tuple", "iterator"])
+def test_a_tuple_or_an_iterator_goes_in_as_a_whole(pipe, alone, container):
+    results = list(pipe(container(INPUTS[:2])))
+    assert [result["score"] for result in results] == pytest.approx([row["score"] for row in alone[:2]], abs=1e-5)
+
+
 @pytest.mark.parametrize("style", [None, "numpy", "torch"])
 def test_a_dataset_goes_in_as_a_whole(pipe, style):
     rows = [{"text": TEXT}, {"text": "it was not bad"}]
-    results = list(pipe(datasets.Dataset.from_list(rows).with_format(style), batch_size=2))
+    labelled = [row | {"id": str(i), "label": 0.5} for i, row in enumerate(rows)]
+    results = list(pipe(datasets.Dataset.from_list(labelled).with_format(style), batch_size=2))
     assert [result["score"] for result in results] == pytest.approx([pipe(row)["score"] for row in rows], abs=1e-5)
 
 
@@ -165,6 +175,14 @@ def test_the_words_are_those_given_each_with_the_mean_share_of_its_tokens(pipe, 
     assert len({round(share, 6) for share in expected}) > 1
 
 
+def test_words_are_the_speakers_where_given_and_else_the_tokenizers(pipe):
+    row = {"text": "I loved it!", "audio": AUDIO, "words": WORDS, "audio_rate": 1.0}
+    spoken = pipe(row, explain=True)["words"]
+    written = pipe({"text": "I loved it!"}, explain=True)["words"]
+    assert [word["word"] for word in spoken] == ["I", "loved", "it"]
+    assert [word["word"] for word in written] == ["I", "loved", "it", "!"]
+
+
 def test_text_alone_owes_everything_to_the_text(alone):
     assert alone[1]["shares"] == {"text": 1.0, "audio": 0.0, "visual": 0.0}
     assert [word["text_share"] for word in alone[1]["words"]] == [1.0] * 3
@@ -175,13 +193,26 @@ def test_without_text_there_are_no_words_to_explain(alone):
 
 
 @pytest.mark.parametrize(
-    "row",
-    [{"audio": AUDIO, "audio_rate": 1.0, "words": WORDS}, {"text": TEXT, "words": WORDS[:2]}],
-    ids=["words-without-text", "words-without-streams"],
+    ("alignment", "row"),
+    [
+        ("word", {"audio": AUDIO, "audio_rate": 1.0, "words": WORDS}),
+        ("word", {"text": TEXT, "words": WORDS[:2]}),
+        ("none", {"text": TEXT, "audio": AUDIO, "words": WORDS[:2]}),
+        ("none", {"text": TEXT, "audio": AUDIO, "words": math.nan}),
+    ],
+    ids=["without-text", "without-streams", "unaligned", "unaligned-nan"],
 )
-def test_an_explanation_is_given_wherever_a_score_is(pipe, row):
+def test_words_that_the_score_does_not_need_do_not_hinder_its_explanation(make_processor, alignment, row):
+    pipe = MsaPipeline(model=tiny_model(), processor=make_processor(alignment=alignment))
     score = pipe(row)["score"]
     assert pipe(row, explain=True)["score"] == pytest.approx(score, abs=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_text_of_spaces_is_explained_as_missing_text(make_processor, family):
+    pipe = MsaPipeline(model=tiny_model(vocab_size=400), processor=make_processor(family))
+    row = {"audio": AUDIO, "audio_rate": 1.0}
+    assert pipe({"text": " \n ", **row}, explain=True) == pipe(row, explain=True)
 
 
 def test_explaining_may_be_asked_for_once_and_refused_later(make_processor):

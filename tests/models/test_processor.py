@@ -542,7 +542,13 @@ def test_a_tokenizer_without_a_limit_cuts_nothing(make_processor, family, warned
     assert warned == []
 
 
-@pytest.mark.parametrize("limit", [0, -1, 1])
+def test_padding_to_a_limit_that_does_not_exist_is_padding_to_the_longest(make_processor):
+    processor = make_processor(tokenizer={"model_max_length": None})
+    batch = processor([TEXT, "it"], padding="max_length")
+    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1, 2])
 def test_a_limit_that_leaves_no_room_for_the_special_tokens_is_refused(make_processor, limit):
     with pytest.raises(ValueError, match="max_text_length"):
         make_processor(max_text_length=limit)
@@ -576,7 +582,9 @@ def test_rows_without_labels_give_a_batch_without(processor):
     assert "labels" not in processor.collate([{"text": TEXT}, {"text": TEXT, "label": None}])
 
 
-@pytest.mark.parametrize("label", [math.nan, np.float32("nan"), None, "positive", [1.5]], ids=repr)
+@pytest.mark.parametrize(
+    "label", [math.nan, np.float32("nan"), None, "positive", [1.5], math.inf, torch.tensor([1.0, 2.0])], ids=repr
+)
 def test_a_label_that_is_no_number_is_an_error_that_names_the_row(processor, label):
     rows = [{"id": "video$_$1", "text": TEXT, "label": 1.0}, {"id": "video$_$2", "text": TEXT, "label": label}]
     with pytest.raises(ValueError, match=r"label.*video\$_\$2"):
@@ -784,3 +792,25 @@ def test_token_words_without_words_are_the_tokenizers_own(processor):
 
 def test_token_words_of_no_text_are_none(processor):
     assert processor.token_words("") == []
+
+
+def test_text_of_signs_alone_keeps_its_streams(make_processor):
+    batch = make_processor()(text=["!!!"], audio=[np.ones((4, 3))], words=[[]], audio_rate=2.0)
+    assert batch["audio_attention_mask"].sum() == 1
+    assert batch["audio_values"][0, 0].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_row_without_text_needs_no_rate(make_processor):
+    batch = make_processor()(text=[None], audio=[np.ones((4, 3))])
+    assert batch["audio_attention_mask"].sum() == 1
+
+
+def test_the_rate_of_the_features_of_a_call_is_taken(make_processor):
+    call = {"text": ["it"], "audio": [np.arange(12.0).reshape(4, 3)], "words": [[("it", 0.0, 1.0)]]}
+    named = make_processor()(**call, audio_features={"name": "pitch", "rate": 2.0})
+    assert torch.equal(named["audio_values"], make_processor()(**call, audio_rate=2.0)["audio_values"])
+
+
+def test_another_kind_of_tensor_is_refused(make_processor):
+    with pytest.raises(ValueError, match="return_tensors: expected 'pt' or 'np', got 'tf'"):
+        make_processor()("it", return_tensors="tf")
