@@ -96,11 +96,11 @@ def demo(
         table.add_column(name, justify="right")
     for run, metrics in result.metrics.items():
         keys = ("mae", "corr", "acc_2_has0", "acc_2_non0", "acc_7")
-        table.add_row(run, *(f"{metrics[key]:.3f}" for key in keys))
+        table.add_row(run, *("-" if metrics[key] != metrics[key] else f"{metrics[key]:.3f}" for key in keys))
     console.print(table)
     console.print(f"\nLoaded {result.folder} in a fresh process; the text's share of each word in brackets:")
     for label, prediction in zip(result.labels, result.predictions, strict=True):
-        words = " ".join(f"{word['word']}[{word['text_share']:.2f}]" for word in prediction["words"])
+        words = " ".join(f"{word['word']}[{word['text_share']:.3f}]" for word in prediction["words"])
         console.print(f"  {prediction['score']:+.2f} (true {label:+.1f})  {words}", markup=False, highlight=False)
         shares = ", ".join(f"{stream} {share:.2f}" for stream, share in prediction["shares"].items())
         console.print(f"        shares: {shares}", markup=False, highlight=False)

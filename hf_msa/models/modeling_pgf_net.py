@@ -160,7 +160,9 @@ class PGFNetModel(PGFNetPreTrainedModel):
             config=self.text_encoder.config, inputs_embeds=hidden, attention_mask=attention_mask
         )
 
-        states, gates, attentions = [hidden], [], []
+        # Kept on request only: twelve gates of BERT-base take as much memory as all else that a forward pass holds.
+        states = [hidden] if output_hidden_states else []
+        gates, attentions = [], []
         start = self.config.fusion_start_layer
         for depth, text_layer in enumerate(self.text_encoder.encoder.layer):
             if depth < start:
@@ -169,16 +171,19 @@ class PGFNetModel(PGFNetPreTrainedModel):
                 hidden, gate, weights = self.fusion_layers[depth - start](
                     hidden, bank, bank_mask, text_layer=text_layer, text_mask=text_mask, need_weights=output_attentions
                 )
-                gates.append(gate)
-                attentions.append(weights)
-            states.append(hidden)
+                if output_gates and gate is not None:
+                    gates.append(gate)
+                if output_attentions:
+                    attentions.append(weights)
+            if output_hidden_states:
+                states.append(hidden)
 
         return MsaModelOutput(
             last_hidden_state=hidden,
             fused_state=hidden[:, 0],
             hidden_states=tuple(states) if output_hidden_states else None,
             attentions=tuple(attentions) if output_attentions else None,
-            gates=tuple(gates) if output_gates and self.config.use_gate else None,
+            gates=tuple(gates) or None,
         )
 
 

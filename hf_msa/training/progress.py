@@ -43,5 +43,6 @@ class ProgressBar(TrainerCallback):
             self.bar.update(self.task, note=f"valid MAE {metrics[self.metric]:.3f}")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Stop drawing."""
+        """Stop drawing; early stopping leaves the bar full, at the steps that were taken."""
+        self.bar.update(self.task, total=state.global_step)
         self.bar.stop()
