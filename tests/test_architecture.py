@@ -86,9 +86,11 @@ def test_files_that_travel_have_names_of_their_own():
     assert all(name.rsplit("_", 1)[0].count("_") <= 3 and len(name.split("_")) > 1 for name in names)
 
 
-def test_importing_the_package_brings_none_of_what_only_some_commands_need():
+def test_importing_the_package_brings_nothing_that_transformers_does_not():
     script = (
-        "import hf_msa, sys; print([m for m in ('peft', 'datasets', 'evaluate', 'typer', 'rich') if m in sys.modules])"
+        "import sys; from transformers import AutoModel, AutoProcessor, pipeline; before = set(sys.modules);"
+        "import hf_msa; new = {name.split('.')[0] for name in set(sys.modules) - before};"
+        "print(sorted(new & {'peft', 'datasets', 'evaluate', 'typer', 'rich', 'pandas', 'sklearn'}))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
