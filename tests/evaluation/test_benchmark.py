@@ -33,15 +33,6 @@ def tiny_model(**fields):
     return PGFNetForSequenceClassification(PGFNetConfig(text_config=text_config, **sizes))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    # Threads that share so little work mostly wait for each other, on a busy machine a hundred times as long.
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(num_threads)
-
-
 @pytest.fixture(scope="module")
 def model():
     return tiny_model()

@@ -1,19 +1,9 @@
 import logging
 
 import pytest
-import torch
 from tiny_tokenizers import FAMILIES
 
 from hf_msa.models import MsaFeatureExtractor, PGFNetProcessor, processing_msa
-
-
-@pytest.fixture(scope="package", autouse=True)
-def one_thread():
-    """Compute on one thread: on a busy machine the threads of tiny matrices wait for each other 200 times longer."""
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(num_threads)
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +34,13 @@ def warned():
     logging.Logger.warning_once.cache_clear()
     logger.removeHandler(collector)
     logger.propagate = propagated
+
+
+@pytest.fixture(scope="module")
+def processor(make_processor):
+    return make_processor()
+
+
+@pytest.fixture(scope="module")
+def unaligned(make_processor):
+    return make_processor(alignment="none", tokenizer={"model_max_length": 32})
