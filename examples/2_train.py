@@ -2,11 +2,12 @@
 
     pip install -e ".[offline]" && python examples/2_train.py runs/trained
 
-Runs as it is under `accelerate launch` and `torchrun`.
+Runs as it is in several processes too: `torchrun --nproc_per_node 2 examples/2_train.py`.
 """
 
 import sys
 
+import torch
 from transformers import Trainer, TrainingArguments, set_seed
 
 from hf_msa import PGFNetForSequenceClassification, PGFNetProcessor
@@ -35,6 +36,7 @@ trainer = Trainer(
         save_strategy="no",
         remove_unused_columns=False,  # the collator needs text, words and raw streams
         report_to="none",
+        use_cpu=not torch.cuda.is_available(),  # without it, processes on CPUs would each train alone
     ),
     data_collator=processor.collate,
     train_dataset=corpus["train"],
@@ -44,5 +46,5 @@ trainer = Trainer(
 trainer.train()
 print(trainer.evaluate(corpus["test"], metric_key_prefix="test"))
 if trainer.is_world_process_zero():
-    merge_lora(trainer.model).save_pretrained(folder)
+    merge_lora(trainer.accelerator.unwrap_model(trainer.model)).save_pretrained(folder)
     processor.save_pretrained(folder)
