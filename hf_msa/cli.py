@@ -1,4 +1,7 @@
-"""The command line: `hf-msa demo | predict | benchmark`. It parses, calls and prints; the work is done elsewhere."""
+"""The command line: `hf-msa demo | predict | convert | benchmark`.
+
+It parses, calls and prints; the work is done elsewhere.
+"""
 
 import functools
 import json
@@ -156,6 +159,29 @@ def predict(
         return
     for (_, row), line in zip(rows, found, strict=True):
         sys.stdout.write(f"{line['score']:+.3f}\t{line['label']}\t{row.get('text') or ''}\n")
+
+
+@app.command()
+@_clear_errors
+def convert(
+    corpus: Annotated[Path, typer.Argument(help="MMSA pickle, folder with label.csv, folder of .csd files.")],
+    output: Annotated[Path, typer.Argument(help="Folder for the Parquet files; must not exist.")],
+    tokenizer: Annotated[
+        str | None, typer.Option(help="For aligned pickles: the tokenizer that made them, a folder or repository.")
+    ] = None,
+    audio_rate: Annotated[float | None, typer.Option(help="Frames a second, where the corpus does not say.")] = None,
+    visual_rate: Annotated[float | None, typer.Option(help="Frames a second, where the corpus does not say.")] = None,
+) -> None:
+    """Turn a corpus into Parquet, which training reads memory-mapped. Pickles are read without running code.
+
+    Example: hf-msa convert MOSI/unaligned_50.pkl corpora/mosi
+    """
+    _quiet()
+    from .data import convert_corpus
+
+    options: dict[str, Any] = {"tokenizer": tokenizer, "audio_rate": audio_rate, "visual_rate": visual_rate}
+    folder = convert_corpus(corpus, output, **{key: value for key, value in options.items() if value is not None})
+    Console(soft_wrap=True).print(f"wrote {folder}", highlight=False)
 
 
 @app.command()

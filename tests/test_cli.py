@@ -54,7 +54,7 @@ def test_the_version_is_printed():
     assert run("--version").output.strip() == __version__
 
 
-@pytest.mark.parametrize("command", ["demo", "predict", "benchmark"])
+@pytest.mark.parametrize("command", ["demo", "predict", "convert", "benchmark"])
 def test_every_command_shows_an_example(command):
     result = run(command, "--help")
     assert result.exit_code == 0
@@ -153,3 +153,22 @@ def test_the_demo_says_what_to_install_without_its_text_model(tmp_path, monkeypa
     assert result.exit_code == 2
     assert result.stderr.strip().endswith('pip install "hf_msa[offline]"')
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_convert_turns_a_corpus_into_a_folder_that_loads(tmp_path):
+    from hf_msa.data import load_corpus
+
+    lines = "".join(f"v{split},1,i loved it,1.5,0.0,1.0,Positive,{split}\n" for split in ("train", "valid", "test"))
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "label.csv").write_text("video_id,clip_id,text,label,start,end,annotation,mode\n" + lines)
+    result = run("convert", source, tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    assert load_corpus(tmp_path / "out")["test"][0]["text"] == "i loved it"
+
+
+def test_convert_of_nothing_is_one_line_and_leaves_nothing(tmp_path):
+    result = run("convert", tmp_path / "nowhere.pkl", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "nowhere.pkl" in result.stderr
+    assert list(tmp_path.iterdir()) == []

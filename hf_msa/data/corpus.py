@@ -1,0 +1,144 @@
+"""Load and convert corpora, whatever form they come in.
+
+an MMSA pickle (.pkl)       aligned or not; CMU-MOSI, CMU-MOSEI, CH-SIMS or of the same make     mmsa_pickle.py
+a folder with label.csv     texts, labels and perhaps word times and clips, no features yet      label_csv.py
+a folder of .csd files      of the CMU Multimodal SDK; needs the extra `csd`                     csd.py
+a folder of Parquet         as `convert_corpus` writes it; memory-mapped                         parquet.py
+"""
+
+import inspect
+import json
+import logging
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from datasets import Dataset, DatasetDict, DatasetInfo, NamedSplit
+
+from .csd import open_csd
+from .label_csv import open_label_csv
+from .mmsa_pickle import open_pickle
+from .parquet import Progress, is_parquet, load_parquet, write_parquet
+from .rows import SPLITS, STREAMS, CorpusError, OpenCorpus, RowCheck, check_rates
+
+logger = logging.getLogger(__name__)
+
+
+def load_corpus(path: str | Path, **options: Any) -> DatasetDict:
+    """Load a corpus with the splits `train`, `valid` and `test`.
+
+    Columns: `id`, `speaker` (the video), `text`, `words` (a list of `{"word", "start", "end"}`, seconds from the start
+    of the streams, or null when unknown), `audio` and `visual` (float32 arrays (T, F), (0, F) where missing),
+    `audio_rate` and `visual_rate` (frames per second, or null when unknown), `label`, and where the corpus has them
+    `label_text`, `label_audio`, `label_visual`. What was mended stands in each split's `info.description`, as JSON.
+
+    Args:
+        path: A pickle or a folder, see above.
+        options: `label_range`: lowest and highest label. `audio_rate`, `visual_rate`: frames per second where the
+            corpus does not say them. For pickles `tokenizer`, `aligned`; for .csd files `sequences`, `folds`; for
+            Parquet `cache_dir`. See `open_pickle`, `open_csd`, `load_parquet`.
+
+    Raises:
+        CorpusError: When nothing of that kind lies there, or something in it is wrong; it names file, place, value
+            and what was expected.
+        UnsafePickleError: When a pickle asks for something else than data; nothing was executed.
+
+    Example:
+        >>> corpus = load_corpus("MOSI/aligned_50.pkl")  # doctest: +SKIP
+        >>> corpus["train"][0]["audio"].shape  # doctest: +SKIP
+        (8, 5)
+    """
+    opened = _open(Path(path), options)
+    if isinstance(opened, DatasetDict):
+        return opened
+    check = RowCheck(opened.name, opened.label_range)
+    tables = {split: pa.concat_tables(opened.tables(split, check)) for split in SPLITS}
+    _report(opened)
+    about = json.dumps({"source": opened.about, "mended": dict(+opened.counts)})
+    corpus = DatasetDict()
+    for split, table in tables.items():
+        info = DatasetInfo(description=about, features=opened.features)
+        # With a fingerprint of our own: to make one, `datasets` would write the whole table through a pickle.
+        corpus[split] = Dataset(table, info=info, split=NamedSplit(split), fingerprint=uuid.uuid4().hex[:16])
+    # The plain format gives nested lists, in which an empty stream loses its width.
+    return corpus.with_format("numpy", columns=list(STREAMS), output_all_columns=True)
+
+
+def convert_corpus(path: str | Path, out: str | Path, progress: Progress | bool = True, **options: Any) -> Path:
+    """Write a corpus as Parquet, split by split, whole or not at all; `load_corpus(out)` then memory-maps it.
+
+    Args:
+        path: As for `load_corpus`, but not Parquet.
+        out: A folder that does not exist yet.
+        progress: True draws a bar on standard error; or a function that is called with split, rows written and rows
+            of the split; False for silence.
+        options: As for `load_corpus`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        CorpusError: As `load_corpus`; when the folder exists, or the corpus is Parquet already.
+        OSError: As of a full disk; then no folder is left.
+    """
+    out = Path(out)
+    if out.exists():
+        raise CorpusError(f"{out}: expected a folder that does not exist yet, got one that does")
+    if Path(path).is_dir() and is_parquet(Path(path)):
+        raise CorpusError(f"{path}: expected a corpus to convert, got a folder of Parquet already")
+    opened = _open(Path(path), options)
+    if progress is True:
+        _write_with_bar(opened, out)
+    else:
+        write_parquet(opened, out, progress or None)
+    _report(opened)
+    return out
+
+
+def _open(path: Path, options: dict[str, Any]) -> Any:
+    """Recognise a corpus and open it with the options that its form has."""
+    opener: Callable[..., OpenCorpus | DatasetDict]
+    if not path.exists():
+        raise CorpusError(f"{path}: expected a pickle or a folder, got nothing there")
+    if path.is_file():
+        if path.suffix == ".csd":
+            raise CorpusError(f"{path}: expected the folder of the .csd files, got one of them")
+        opener = open_pickle
+    elif (path / "label.csv").exists():
+        opener = open_label_csv
+    elif next(path.glob("*.csd"), None):
+        opener = open_csd
+    elif is_parquet(path):
+        opener = load_parquet
+    else:
+        pickles = sorted(file.name for file in path.glob("*.pkl"))
+        hint = f"; give one of its pickles, {', '.join(pickles)}" if pickles else ""
+        raise CorpusError(
+            f"{path}: expected label.csv, .csd files or train.parquet in the folder, got none of them{hint}"
+        )
+    known = [name for name in inspect.signature(opener).parameters if name not in ("path", "folder")]
+    if unknown := sorted(set(options) - set(known)):
+        raise CorpusError(f"{path}: expected the options {', '.join(known)}, got {', '.join(map(repr, unknown))}")
+    check_rates(**{key: value for key, value in options.items() if key.endswith("_rate")})
+    return opener(path, **options)
+
+
+def _write_with_bar(opened: OpenCorpus, out: Path) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        tasks = {split: bar.add_task(split, total=opened.sizes[split]) for split in SPLITS}
+        write_parquet(opened, out, lambda split, done, _: bar.update(tasks[split], completed=done))
+
+
+def _report(opened: OpenCorpus) -> None:
+    for key, count in sorted((+opened.counts).items()):
+        logger.info("%s: %s: %d", opened.name, key, count)
+
+
+__all__ = ["CorpusError", "convert_corpus", "load_corpus"]

@@ -1,0 +1,132 @@
+import builtins
+import json
+
+import numpy as np
+import pytest
+
+from hf_msa.data import CorpusError, load_corpus
+
+h5py = pytest.importorskip("h5py")
+
+
+def write(path, videos):
+    with h5py.File(path, "w") as file:
+        for video, (features, intervals) in videos.items():
+            group = file.create_group(f"{path.stem}/data/{video}")
+            group["features"], group["intervals"] = features, np.array(intervals, float)
+
+
+def frames(rate, seconds, dim):
+    times = np.arange(int(rate * seconds)) / rate
+    values = np.repeat(np.arange(len(times), dtype=np.float32)[:, None], dim, axis=1)
+    return values, np.stack([times, times + 1 / rate], axis=1)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    labels = {
+        "v1": ([[1.0], [-2.0]], [[0, 2], [2, 4]]),
+        "v2": ([[0.5]], [[0, 3]]),
+        "v3": ([[3.0]], [[1, 2]]),
+    }
+    words = {
+        "v1": (
+            np.array([[b"sp"], [b"it"], [b"was"], [b"good"]]),
+            [[0, 0.5], [0.5, 1], [1, 1.9], [1.9, 2.4]],
+        ),
+        "v2": (np.array([[b"caf\xc3\xa9"]]), [[1, 2]]),
+        "v3": (np.array([[b"no"]]), [[0.9, 1.5]]),
+    }
+    write(tmp_path / "MOSI_Opinion_Labels.csd", labels)
+    write(tmp_path / "MOSI_TimestampedWords.csd", words)
+    write(tmp_path / "MOSI_TimestampedWordVectors.csd", {"v1": (np.zeros((1, 300)), [[0, 1]])})
+    write(tmp_path / "MOSI_COVAREP.csd", {video: frames(100, 4, 3) for video in ("v1", "v2", "v3")})
+    write(tmp_path / "MOSI_Visual_Facet_42.csd", {video: frames(30, 4, 2) for video in ("v1", "v2")})
+    folds = {"train": ["v1", "gone"], "valid": ["v2"], "test": ["v3"]}
+    (tmp_path / "folds.json").write_text(json.dumps(folds))
+    return tmp_path
+
+
+def test_every_labelled_interval_becomes_a_row(folder):
+    corpus = load_corpus(folder)
+    assert {split: len(rows) for split, rows in corpus.items()} == {"train": 2, "valid": 1, "test": 1}
+    row = corpus["train"][1]
+    assert (row["id"], row["speaker"], row["text"], row["label"]) == ("v1$_$1", "v1", "good", -2)
+    np.testing.assert_array_equal(row["audio"][:, 0], np.arange(200, 400))
+    np.testing.assert_array_equal(row["visual"][:, 0], np.arange(60, 120))
+    assert (round(row["audio_rate"], 3), round(row["visual_rate"], 3)) == (100, 30)
+
+
+def test_words_count_from_the_start_of_their_interval_and_pauses_are_none(folder):
+    corpus = load_corpus(folder)
+    assert [(w["word"], w["start"], round(w["end"], 3)) for w in corpus["train"][0]["words"]] == [
+        ("it", 0.5, 1),
+        ("was", 1, 1.9),
+    ]
+    assert corpus["valid"][0]["text"] == "café"
+    assert [(w["start"], w["end"]) for w in corpus["test"][0]["words"]] == [(0, 0.5)]
+
+
+def test_what_a_video_lacks_is_missing_and_counted(folder):
+    corpus = load_corpus(folder)
+    assert corpus["test"][0]["visual"].shape == (0, 2)
+    assert corpus["test"][0]["visual_rate"] is None
+    mended = json.loads(corpus["train"].info.description)["mended"]
+    assert mended == {"videos_without_labels": 1, "utterances_without_visual": 1}
+
+
+def test_files_and_folds_may_be_named(folder):
+    (folder / "MOSI_COVAREP.csd").rename(folder / "sounds.csd")
+    (folder / "folds.json").unlink()
+    folds = {"train": ["v1"], "valid": ["v2"], "test": ["v3"]}
+    options = {"folds": folds, "sequences": {"audio": "sounds.csd"}, "audio_rate": 50}
+    assert load_corpus(folder, **options)["train"][0]["audio_rate"] == 50
+
+
+def test_two_files_that_could_be_meant_are_an_error(folder):
+    write(folder / "MOSI_openSMILE.csd", {"v1": frames(10, 1, 4)})
+    with pytest.raises(CorpusError, match=r"one file of audio, got MOSI_COVAREP\.csd, MOSI_openSMILE\.csd"):
+        load_corpus(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("folds.json", b"{", r"folds\.json: expected the videos"),
+        ("folds.json", b'{"train": 5}', r"folds\.json: expected lists"),
+        ("folds.json", b'{"train": ["v1"], "test": ["v3"]}', "got no valid"),
+        ("folds.json", b'{"train": ["v1"], "valid": ["gone"], "test": ["v3"]}', "valid: expected at least one row"),
+        ("MOSI_COVAREP.csd", b"no HDF5", r"MOSI_COVAREP\.csd: expected a computational sequence"),
+    ],
+)
+def test_a_wrong_file_is_named(folder, name, content, message):
+    (folder / name).write_bytes(content)
+    with pytest.raises(CorpusError, match=message):
+        load_corpus(folder)
+
+
+def test_wrong_shapes_are_named(folder):
+    write(folder / "MOSI_COVAREP.csd", {"v1": (np.zeros((3, 2)), np.zeros((2, 2)))})
+    with pytest.raises(CorpusError, match=r"v1: expected features \(n, F\) and intervals"):
+        load_corpus(folder)
+
+
+def test_labels_are_needed(folder):
+    (folder / "MOSI_Opinion_Labels.csd").unlink()
+    with pytest.raises(CorpusError, match=r"expected a \.csd of labels"):
+        load_corpus(folder)
+    with pytest.raises(CorpusError, match="sequences: expected label, words, audio, visual, got 'sound'"):
+        load_corpus(folder, sequences={"sound": "a.csd"})
+
+
+def test_without_h5py_the_extra_is_named(folder, monkeypatch):
+    real = builtins.__import__
+
+    def refuse(name, *args, **kwargs):
+        if name == "h5py":
+            raise ModuleNotFoundError("No module named 'h5py'")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(CorpusError, match=r'pip install "hf_msa\[csd\]"'):
+        load_corpus(folder)
