@@ -77,7 +77,8 @@ def demo(
     Example: hf-msa demo --output runs/demo
     """
     _quiet()
-    from .training.demo import check_output, run_demo
+    from .training.checkpoint import check_output
+    from .training.demo import run_demo
 
     check_output(output)
     result = run_demo(output, seed=seed)

@@ -25,6 +25,7 @@ from hf_msa.evaluation import mosi_metrics
 from hf_msa.models import PGFNetForSequenceClassification, PGFNetProcessor
 
 from .adapters import add_lora, merge_lora
+from .checkpoint import save_checkpoint
 from .progress import ProgressBar
 from .text_models import OFFLINE_TEXT_MODEL, offline_text_model
 
@@ -48,16 +49,6 @@ class DemoResult:
     labels: list[float]
     folder: Path
     seconds: float
-
-
-def check_output(folder: Path) -> None:
-    """Refuse a folder that holds something else than a checkpoint, before any time is spent.
-
-    Raises:
-        ValueError: When it does.
-    """
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / "config.json").exists()):
-        raise ValueError(f"output: expected a new or empty folder or an older checkpoint, got {folder}")
 
 
 def run_demo(folder: Path, seed: int = 1111) -> DemoResult:
@@ -97,8 +88,7 @@ def run_demo(folder: Path, seed: int = 1111) -> DemoResult:
     model, metrics["text + audio + visual"] = _train(
         "text + audio + visual", fresh_model(), processor.collate, corpus, seed
     )
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
+    save_checkpoint(model, processor, folder)
 
     rows = _three_utterances(corpus["test"])
     return DemoResult(
