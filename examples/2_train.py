@@ -36,6 +36,7 @@ trainer = Trainer(
         save_strategy="no",
         remove_unused_columns=False,  # the collator needs text, words and raw streams
         report_to="none",
+        dataloader_pin_memory=torch.cuda.is_available(),
         use_cpu=not torch.cuda.is_available(),  # without it, processes on CPUs would each train alone
     ),
     data_collator=processor.collate,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from huggingface_hub.errors import StrictDataclassError
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -35,7 +36,7 @@ def _clear_errors(command: Callable[..., None]) -> Callable[..., None]:
     def run(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
-        except (ValueError, OSError, ModuleNotFoundError) as error:
+        except (ValueError, OSError, ModuleNotFoundError, StrictDataclassError) as error:
             message = " ".join(str(error).split())
             Console(stderr=True, soft_wrap=True).print(f"hf-msa: {message}", style="bold red", markup=False)
             raise typer.Exit(2) from error
@@ -69,7 +70,7 @@ def main(version: Annotated[bool, typer.Option("--version", help="Print the vers
 @_clear_errors
 def demo(
     output: Annotated[Path, typer.Option(help="Where the trained checkpoint goes.")] = Path("runs/demo"),
-    seed: Annotated[int, typer.Option(help="Of initial values and batches.")] = 1111,
+    seed: Annotated[int, typer.Option(help="Of initial values and batches.", min=0)] = 1111,
     as_json: Json = False,
 ) -> None:
     """Train PGF-Net on the sample corpus, save it, load it in a fresh process and predict.
@@ -108,7 +109,7 @@ def demo(
         console.print(f"  {prediction['score']:+.2f} (true {label:+.1f})  {words}", markup=False, highlight=False)
         shares = ", ".join(f"{stream} {share:.2f}" for stream, share in prediction["shares"].items())
         console.print(f"        shares: {shares}", markup=False, highlight=False)
-    console.print(f"\n{result.seconds:.0f} s. Next: hf-msa predict {result.folder} utterances.jsonl", highlight=False)
+    console.print(f"\n{result.seconds:.0f} s. Next: hf-msa predict {result.folder} FILE.jsonl", highlight=False)
 
 
 @app.command()
@@ -132,16 +133,13 @@ def predict(
     Example: hf-msa predict runs/demo utterances.jsonl --explain
     """
     _quiet()
-    from transformers import pipeline
+    from .data.utterances import check_replaceable, read_utterances, replace_file
+    from .evaluation.loading import load_pipeline
 
-    import hf_msa.models  # noqa: F401 - makes the Auto classes know our models
-
-    from .data.utterances import read_utterances, replace_file
-
+    if output is not None:
+        check_replaceable(output, utterances)
     rows = list(read_utterances(utterances))
-    pipe = pipeline(
-        "multimodal-sentiment-analysis", model=model, revision=revision, trust_remote_code=trust_remote_code or None
-    )
+    pipe = load_pipeline(model, revision=revision, trust_remote_code=trust_remote_code)
 
     def predictions() -> Iterator[dict[str, Any]]:
         for number, row in track(list(rows), "predicting", console=Console(stderr=True), transient=True):
@@ -159,7 +157,7 @@ def predict(
             _print_json(line)
         return
     for (_, row), line in zip(rows, found, strict=True):
-        sys.stdout.write(f"{line['score']:+.3f}\t{line['label']}\t{row.get('text') or ''}\n")
+        sys.stdout.write(f"{line['score']:+.3f}\t{line['label']}\t{' '.join((row.get('text') or '').split())}\n")
 
 
 @app.command()

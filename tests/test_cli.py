@@ -172,3 +172,52 @@ def test_convert_of_nothing_is_one_line_and_leaves_nothing(tmp_path):
     assert result.exit_code == 2
     assert "nowhere.pkl" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_predict_of_another_model_is_one_line(tmp_path):
+    from transformers import BertConfig, BertModel
+
+    BertModel(BertConfig(vocab_size=7, hidden_size=8, num_hidden_layers=1, num_attention_heads=2)).save_pretrained(
+        tmp_path / "bert"
+    )
+    result = run("predict", tmp_path / "bert", write_lines(tmp_path, {"text": "it"}))
+    assert result.exit_code == 2
+    assert "model: expected a checkpoint of pgf_net, got one of 'bert'" in result.stderr
+
+
+@pytest.mark.parametrize("change", [{"audio_dim": "25"}, {"gate_rank": 7}])
+def test_predict_with_an_edited_configuration_is_one_line(checkpoint, tmp_path, change):
+    import shutil
+
+    folder = shutil.copytree(checkpoint, tmp_path / "edited")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | change))
+    result = run("predict", folder, write_lines(tmp_path, {"text": "it"}))
+    assert result.exit_code == 2
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("output", ["nowhere/scores.jsonl", ".", "utterances.jsonl"])
+def test_a_place_that_cannot_take_the_output_is_refused_first(checkpoint, tmp_path, output):
+    lines = write_lines(tmp_path, {"text": "it"})
+    before = lines.read_text()
+    result = run("predict", checkpoint, lines, "--output", tmp_path / output)
+    assert result.exit_code == 2
+    assert "output: expected" in result.stderr
+    assert lines.read_text() == before
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"", "at least one JSON line"), (b"\xff\xfe", "UTF-8")])
+def test_a_file_without_utterances_is_refused(checkpoint, tmp_path, content, message):
+    path = tmp_path / "utterances.jsonl"
+    path.write_bytes(content)
+    result = run("predict", checkpoint, path)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_text_with_line_breaks_stays_on_its_line(checkpoint, tmp_path):
+    result = run("predict", checkpoint, write_lines(tmp_path, {"text": "i\tloved\nit"}))
+    assert result.stdout.splitlines()[0].endswith("\ti loved it")
+    assert len(result.stdout.splitlines()) == 1

@@ -54,7 +54,7 @@ def test_the_predict_commands_run(workplace, monkeypatch):
     monkeypatch.chdir(workplace)
     (block,) = [block for block in blocks("bash") if "hf-msa predict" in block]
     echo, predict = block.strip().splitlines()
-    Path("utterances.jsonl").write_text(shlex.split(echo)[1] + "\n")
+    Path("runs/utterances.jsonl").write_text(shlex.split(echo)[1] + "\n")
     result = CliRunner().invoke(app, shlex.split(predict)[1:])
     assert result.exit_code == 0, result.output
     assert result.stdout.rstrip().endswith("i loved it")

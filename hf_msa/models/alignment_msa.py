@@ -57,6 +57,8 @@ def read_words(words: Any, row: int = 0) -> list[Word]:
 def _seconds(value: Any) -> float | None:
     if value is None or math.isnan(float(value)):
         return None
+    if math.isinf(float(value)):
+        raise ValueError("infinite")
     return float(value)
 
 

@@ -5,12 +5,17 @@ its audio and visual columns are, and the range of its labels. Learning rates an
 live in the recipes.
 """
 
+import math
 from dataclasses import fields
 from typing import Any, ClassVar, Literal
 
+import transformers
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
+from transformers.utils import logging
+
+logger = logging.get_logger("transformers.configuration_msa")
 
 # What may stand in a config.json beside the fields: keys of transformers that its base class takes as keywords.
 _TRANSFORMERS_KEYS = frozenset(
@@ -33,6 +38,16 @@ _TRANSFORMERS_KEYS = frozenset(
         "transformers_weights",
     }
 )
+
+
+_ENCODERS = ("bert", "roberta", "xlm-roberta", "electra")
+
+
+def _is_newer(version: str | None) -> bool:
+    def number(text: str) -> tuple[int, ...]:
+        return tuple(int(part) for part in text.split(".")[:2] if part.isdigit())
+
+    return version is not None and number(version) > number(transformers.__version__)
 
 
 @strict
@@ -87,7 +102,11 @@ class MsaConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         """Refuse unknown keys and check what one field's type cannot say."""
         unknown = sorted(set(kwargs) - _TRANSFORMERS_KEYS)
-        if unknown:
+        if unknown and _is_newer(self.transformers_version):
+            # Written by a later transformers, which may have keys of its own; a fresh configuration has no version.
+            logger.warning(f"{type(self).__name__}: left alone what a newer transformers wrote: {unknown}")
+            kwargs = {key: value for key, value in kwargs.items() if key not in unknown}
+        elif unknown:
             raise ValueError(f"{type(self).__name__}: unknown key(s) {', '.join(map(repr, unknown))}")
         if not type(self).__module__.startswith("transformers_modules"):
             # Installed code needs no permission to run; with this key `pipeline` would ask for it all the same.
@@ -99,11 +118,13 @@ class MsaConfig(PreTrainedConfig):
         for name in ("audio_dim", "visual_dim"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        if self.num_labels < 1:
+            raise ValueError(f"num_labels: expected at least 1, got {self.num_labels}")
         if self.num_labels > 1:
             self.label_range = None
         if self.label_range is not None:
             self.label_range = tuple(self.label_range)
-            if len(self.label_range) != 2 or not self.label_range[0] < self.label_range[1]:
+            if len(self.label_range) != 2 or not -math.inf < self.label_range[0] < self.label_range[1] < math.inf:
                 raise ValueError(f"label_range: expected (lowest, highest), got {self.label_range}")
         if self.text_config.model_type not in self.supported_text_models:
             raise ValueError(
@@ -111,15 +132,18 @@ class MsaConfig(PreTrainedConfig):
                 f"not on {self.text_config.model_type!r}"
             )
 
+        if getattr(self.text_config, "is_decoder", False) and self.text_config.model_type in _ENCODERS:
+            raise ValueError("text_config: expected an encoder, got is_decoder=True")
+
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> tuple[dict, dict]:
         """Read a config.json and refuse one of another model, where transformers only warns and goes on."""
         config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
-        found = config_dict.get("model_type")
+        found = config_dict.get("model_type") if isinstance(config_dict, dict) else None
         if found != cls.model_type:
+            got = "no config.json that names one" if found is None else f"one of {found!r}"
             raise ValueError(
-                f"{pretrained_model_name_or_path}: expected a checkpoint of model type {cls.model_type!r}, "
-                f"got one of {found!r}"
+                f"{pretrained_model_name_or_path}: expected a checkpoint of model type {cls.model_type!r}, got {got}"
             )
         return config_dict, kwargs
 
@@ -138,6 +162,10 @@ class MsaConfig(PreTrainedConfig):
             }
         }
         return output
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """Return what is written: transformers leaves two unnamed classes out as its default, which is not ours."""
+        return super().to_diff_dict() | {"id2label": self.id2label, "label2id": self.label2id}
 
 
 __all__ = ["MsaConfig"]

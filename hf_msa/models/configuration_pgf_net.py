@@ -1,5 +1,6 @@
 """The configuration of PGF-Net."""
 
+import math
 from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
@@ -72,9 +73,10 @@ class PGFNetConfig(MsaConfig):
                 f"fusion_start_layer: expected 0 to {num_layers - 1} for a text model of {num_layers} layers, "
                 f"got {self.fusion_start_layer}"
             )
-        if self.num_fusion_heads < 1 or width % self.num_fusion_heads:
+        if self.fusion_attention_heads == 0 or self.num_fusion_heads < 1 or width % self.num_fusion_heads:
             raise ValueError(
-                f"fusion_attention_heads: expected a divisor of the hidden size {width}, got {self.num_fusion_heads}"
+                f"fusion_attention_heads: expected a divisor of the hidden size {width}, "
+                f"got {self.num_fusion_heads if self.fusion_attention_heads is None else self.fusion_attention_heads}"
             )
         sizes = self.adapter_bottleneck
         if isinstance(sizes, list) and len(sizes) != self.num_fusion_layers:
@@ -84,6 +86,8 @@ class PGFNetConfig(MsaConfig):
             )
         if min(sizes) < 0 if isinstance(sizes, list) else sizes < 0:
             raise ValueError(f"adapter_bottleneck: expected sizes of 0 or more, got {sizes}")
+        if not math.isfinite(self.gate_init_bias):
+            raise ValueError(f"gate_init_bias: expected a finite number, got {self.gate_init_bias}")
         for name in ("gate_rank", "classifier_hidden_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")

@@ -190,14 +190,15 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
             ValueError: For a missing or impossible rate, or a wrong number of them.
         """
         recorded = (getattr(self, f"{stream}_features") or {}).get("rate")
-        rates = list(rate) if isinstance(rate, Sequence) or getattr(rate, "ndim", 0) == 1 else [rate] * len(needed)
+        is_many = isinstance(rate, (list, tuple)) or getattr(rate, "ndim", 0) == 1
+        rates = list(rate) if is_many else [rate] * len(needed)
         rates = [recorded if value is None else value for value in rates]
         if len(rates) != len(needed):
             raise ValueError(f"{stream}_rate: expected one rate or {len(needed)}, got {len(rates)}")
         for i, value in enumerate(rates):
-            if needed[i] and (value is None or not 0 < float(value) < math.inf):
-                raise ValueError(f"{stream}_rate: expected frames per second, got {value} for row {i}")
-        return [0.0 if value is None else float(value) for value in rates]
+            if needed[i] and not _is_rate(value):
+                raise ValueError(f"{stream}_rate: expected frames per second, got {value!r} for row {i}")
+        return [float(value) if _is_rate(value) else 0.0 for value in rates]
 
     def read_frames(self, stream: str, row: int, array: Any) -> Tensor:
         """Return one utterance's frames as float32 (T, F), with T = 0 when missing, and check their size.
@@ -214,7 +215,10 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
         if array is None:
             return torch.zeros(0, dim)
         try:
-            frames = _as_tensor(array).float()
+            frames = _as_tensor(array)
+            if frames.is_complex():
+                raise ValueError("complex ones")
+            frames = frames.float()
         except (TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"{stream}[{row}]: expected numbers of shape (frames, {dim}), got {error}") from error
         if frames.numel() == 0 or (frames.dim() == 0 and bool(frames.isnan())):
@@ -309,6 +313,13 @@ def _as_tensor(array: Any) -> Tensor:
 def _as_lists(array: Any) -> Any:
     array = array.tolist() if hasattr(array, "tolist") else array
     return [_as_lists(entry) for entry in array] if isinstance(array, (list, tuple)) else array
+
+
+def _is_rate(value: Any) -> bool:
+    try:
+        return 0 < float(value) < math.inf
+    except (TypeError, ValueError):
+        return False
 
 
 def _speaker_name(speaker: Any) -> str | None:

@@ -125,7 +125,8 @@ class MsaPreTrainedModel(PreTrainedModel):
             name_or_path: Repository or folder of the text model.
             config: A whole configuration in place of single fields.
             kwargs: Fields of the configuration; `revision`, `token`, `cache_dir`, `local_files_only`, `subfolder`,
-                `force_download` for fetching; `dtype` and `attn_implementation`.
+                `force_download` for fetching; `dtype` (float32 by default, whatever the text model was stored in,
+                since fresh weights do not train in half precision) and `attn_implementation`.
 
         Raises:
             ValueError: When the text model is of a family that this model is not built on or of other sizes than
@@ -133,6 +134,7 @@ class MsaPreTrainedModel(PreTrainedModel):
         """
         loading = {key: kwargs.pop(key) for key in _LOADING_KEYS if key in kwargs}
         building = {key: kwargs.pop(key) for key in ("dtype", "attn_implementation") if key in kwargs}
+        building.setdefault("dtype", torch.float32)
         if config is None:
             kwargs.setdefault("text_model_name_or_path", str(name_or_path))
             kwargs.setdefault("text_model_revision", loading.get("revision"))
@@ -142,7 +144,7 @@ class MsaPreTrainedModel(PreTrainedModel):
             raise ValueError(f"config: expected either a configuration or its fields, got both, with {sorted(kwargs)}")
 
         pretrained = AutoModel.from_pretrained(name_or_path, **loading, **building)
-        model = cls._from_config(config, **({"dtype": pretrained.dtype} | building))
+        model = cls._from_config(config, **building)
         weights, wanted = pretrained.state_dict(), model.text_model.state_dict()
         # A pooler or a head of the pretrained model has no place here; what is needed must be there.
         wrong = [key for key in wanted if key not in weights or weights[key].shape != wanted[key].shape]
@@ -180,12 +182,18 @@ class MsaPreTrainedModel(PreTrainedModel):
         is_base = model.base_model is model
         for kind, keys in (
             ("lacks", [k for k in info["missing_keys"] if is_base or k.startswith(model.base_model_prefix + ".")]),
-            ("has, beside what config.json describes,", info["unexpected_keys"]),
+            # Quantisers keep tensors of their own.
+            ("has, beside what config.json describes,", [] if config_is_quantized(model) else info["unexpected_keys"]),
         ):
             if keys:
                 raise ValueError(f"{place}: the checkpoint {kind} {len(keys)} weights, among them {min(keys)}")
         model.freeze_text_model()
         return (model, info) if wants_info else model
+
+
+def config_is_quantized(model: PreTrainedModel) -> bool:
+    """Return whether a checkpoint holds a quantiser's tensors beside the model's."""
+    return getattr(model.config, "quantization_config", None) is not None
 
 
 def masked_stream(

@@ -63,14 +63,11 @@ class PGFNetPreTrainedModel(MsaPreTrainedModel):
     config_class = PGFNetConfig
     base_model_prefix = "pgf_net"
     modules_to_save: ClassVar[tuple[str, ...]] = ("bank", "fusion", "classifier")
+    # Text layers are not named here: the fused layer calls their parts, past what FSDP hangs on a layer as a whole.
     # With a device map, accelerate moves what a layer is called with to the layer's device, and would the text layer.
     _skip_keys_device_placement: ClassVar[tuple[str, ...]] = ("text_layer",)
     _no_split_modules = (
         "PGFNetLayer",
-        "BertLayer",
-        "RobertaLayer",
-        "XLMRobertaLayer",
-        "ElectraLayer",
         "BertEmbeddings",
         "RobertaEmbeddings",
         "XLMRobertaEmbeddings",
@@ -244,6 +241,7 @@ class PGFNetForSequenceClassification(PGFNetPreTrainedModel):
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             output_gates=output_gates,
+            return_dict=True,
         )
         logits = self.classifier(output.fused_state)
         return MsaOutput(
@@ -256,14 +254,21 @@ class PGFNetForSequenceClassification(PGFNetPreTrainedModel):
         )
 
     @torch.no_grad()
-    def explain(self, attention_mask: Tensor, audio_values: Tensor | None = None, **batch: Tensor) -> MsaExplanation:
+    def explain(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        audio_values: Tensor | None = None,
+        **batch: Tensor,
+    ) -> MsaExplanation:
         """Return the scores with the share of each stream, read from gates and attention.
 
         The text's share in a token is the mean of its gates over channels and layers; what is left went to the frames
         it attended to. This describes what was mixed inside the encoder; it is no proof of cause.
 
         Args:
-            attention_mask: (B, L) of the text.
+            input_ids: (B, L) tokens.
+            attention_mask: (B, L) of the text, or None for all real.
             audio_values: (B, T_a, F_a) frames, or None.
             batch: The rest of what `forward` takes.
 
@@ -272,23 +277,28 @@ class PGFNetForSequenceClassification(PGFNetPreTrainedModel):
         """
         if not self.config.use_gate:
             raise ValueError("explain: expected a model with gates, got use_gate=False")
+        was_training = self.training
+        self.eval()
         output = self(
+            input_ids=input_ids,
             attention_mask=attention_mask,
             audio_values=audio_values,
             output_attentions=True,
             output_gates=True,
             **batch,
         )
+        self.train(was_training)
         # A missing or empty stream was one masked frame in the bank.
         num_audio = 1 if audio_values is None else max(1, audio_values.shape[1])
-        shares_3BL = torch.zeros(3, *attention_mask.shape, device=output.logits.device)
+        mask_BL = (torch.ones_like(input_ids) if attention_mask is None else attention_mask).to(output.logits.device)
+        shares_3BL = torch.zeros(3, *mask_BL.shape, device=mask_BL.device)
         for gate_BLD, weights_BHLT in zip(output.gates, output.attentions, strict=True):
-            text_BL = gate_BLD.float().mean(dim=-1)
-            weights_BLT = weights_BHLT.float().mean(dim=1)
+            text_BL = gate_BLD.float().mean(dim=-1).to(mask_BL.device)
+            weights_BLT = weights_BHLT.float().mean(dim=1).to(mask_BL.device)
             drawn_2BL = torch.stack([part.sum(dim=-1) for part in weights_BLT.tensor_split([num_audio], dim=-1)])
             shares_3BL += torch.cat([text_BL[None], (1 - text_BL) * drawn_2BL]) / len(output.gates)
-        shares_3BL *= attention_mask.to(shares_3BL.device)
-        stream_shares = shares_3BL.sum(dim=-1).T / attention_mask.sum(dim=-1, keepdim=True)
+        shares_3BL *= mask_BL
+        stream_shares = shares_3BL.sum(dim=-1).T / mask_BL.sum(dim=-1, keepdim=True)
         return MsaExplanation(logits=output.logits, text_share=shares_3BL[0], stream_shares=stream_shares)
 
 

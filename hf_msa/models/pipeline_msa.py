@@ -52,7 +52,7 @@ class MsaPipeline(Pipeline):
         if not isinstance(inputs, (Mapping, list, str)) and hasattr(inputs, "__iter__"):
             # transformers takes generators for many inputs, but a `datasets.Dataset` or a tuple for one.
             inputs = list(inputs) if isinstance(inputs, tuple) else (row for row in inputs)
-        return super().__call__(inputs, **kwargs)
+        return [] if inputs == [] else super().__call__(inputs, **kwargs)
 
     def save_pretrained(self, save_directory: Any, **kwargs: Any) -> None:
         """Write model and processor; both bring the code, this file too."""

@@ -6,6 +6,7 @@ A processor is a tokenizer and a feature extractor that agree on the length of t
 Shapes: B batch, L text length, T frames, F raw feature size.
 """
 
+import inspect
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -37,6 +38,7 @@ class MsaProcessor(ProcessorMixin):
         alignment: "word" gives one vector per text token, the mean of the frames spoken with its word; "none" keeps
             each stream's own time axis.
         max_text_length: Tokens beyond this are cut, with the frames of their words; None takes the tokenizer's limit.
+        vocab_size: Entries of the tokenizer when the processor was saved, to notice one that was not saved whole.
 
     Raises:
         ValueError: For another alignment, or a tokenizer without character positions where they are needed.
@@ -50,8 +52,15 @@ class MsaProcessor(ProcessorMixin):
         tokenizer: Any,
         alignment: str | None = None,
         max_text_length: int | None = None,
+        vocab_size: int | None = None,
     ) -> None:
         super().__init__(feature_extractor, tokenizer)
+        # Without its files transformers makes an empty tokenizer, to which every word is unknown, and says nothing.
+        if vocab_size is not None and vocab_size != len(tokenizer):
+            raise ValueError(
+                f"tokenizer: expected {vocab_size} entries as when it was saved, got {len(tokenizer)}; "
+                "its files are missing or of another one"
+            )
         self.alignment = alignment or self.default_alignment
         self.max_text_length = max_text_length
         if self.alignment not in ("word", "none"):
@@ -85,13 +94,17 @@ class MsaProcessor(ProcessorMixin):
             ValueError: For an unknown keyword.
         """
         loading = {key: kwargs.pop(key) for key in _LOADING_KEYS if key in kwargs}
-        known = MsaFeatureExtractor.__init__.__code__.co_varnames
-        if unknown := sorted(set(kwargs) - set(known)):
+        known = set(inspect.signature(MsaFeatureExtractor.__init__).parameters) - {"self", "kwargs"}
+        if unknown := sorted(set(kwargs) - known):
             raise ValueError(f"{cls.__name__}: unknown keyword(s) {', '.join(map(repr, unknown))}")
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, **loading)
         config = AutoConfig.from_pretrained(name_or_path, **loading)
         limit = min(tokenizer.model_max_length, _num_positions(config))
         return cls(MsaFeatureExtractor(**kwargs), tokenizer, alignment, min(limit, max_text_length or limit))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is saved, with the size of the tokenizer as it is now."""
+        return super().to_dict() | {"vocab_size": len(self.tokenizer)}
 
     @property
     def model_input_names(self) -> list[str]:
@@ -144,7 +157,8 @@ class MsaProcessor(ProcessorMixin):
         """
         if isinstance(text, str) or (text is None and (_is_single(audio) or _is_single(visual))):
             text, audio, visual, words = ([x] if x is not None else None for x in (text, audio, visual, words))
-            speaker = [speaker] if isinstance(speaker, (str, int)) else speaker
+            is_one = isinstance(speaker, (str, int)) or getattr(speaker, "ndim", None) == 0
+            speaker = [speaker] if is_one else speaker
         sizes = {
             name: len(column)
             for name, column in {"text": text, "audio": audio, "visual": visual, "words": words}.items()
@@ -307,6 +321,10 @@ class MsaProcessor(ProcessorMixin):
             spans = find_words(text, read, i)
             times, num_filled = fill_times(read, durations[i])
             self.feature_extractor.repairs["word_times_interpolated"] += num_filled
+            num_outside = sum(end < 0 or start > durations[i] for start, end in times)
+            if num_outside:
+                self.feature_extractor.repairs["words_outside_stream"] += num_outside
+                logger.warning_once("words: some lie outside of their stream and get no frames; times are in seconds")
             if not any(start < end for start, end in spans):
                 # Nothing but signs, "!!!": as without text, or the streams would silently be lost.
                 intervals.append([])
@@ -343,7 +361,7 @@ def _read_labels(labels: list[Any], names: list[Any]) -> Tensor:
     # numpy's and torch's numbers become Python's.
     labels = [label.item() if getattr(label, "ndim", None) == 0 else label for label in labels]
     for label, name in zip(labels, names, strict=True):
-        if not isinstance(label, (int, float)) or not math.isfinite(label):
+        if isinstance(label, bool) or not isinstance(label, (int, float)) or not math.isfinite(label):
             raise ValueError(f"label: expected a finite number, got {label!r} in row {name!r}")
     is_class = all(isinstance(label, int) for label in labels)
     return torch.tensor(labels, dtype=torch.long if is_class else torch.float)

@@ -83,6 +83,8 @@ def load_adapter(
         ValueError: When the checkpoint is of no model of this package, or does not say where its text model is.
     """
     source = str(folder_or_repo)
+    if Path(source).is_dir() and not (Path(source) / "adapter_config.json").exists():
+        raise ValueError(f"{source}: expected an adapter, got no adapter_config.json; is it a merged checkpoint?")
     config = AutoConfig.from_pretrained(source, **kwargs)
     if not isinstance(config, MsaConfig):
         raise ValueError(f"{source}: expected an adapter of this package, got model type {config.model_type!r}")

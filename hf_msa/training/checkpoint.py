@@ -1,8 +1,11 @@
 """Write a checkpoint folder whole or not at all."""
 
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from hf_msa.models import MsaConfig
 
 
 def check_output(folder: Path) -> None:
@@ -12,13 +15,21 @@ def check_output(folder: Path) -> None:
         ValueError: When something else than a checkpoint lies there.
         OSError: When it cannot be written to.
     """
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / "config.json").exists()):
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not _is_ours(folder)):
         raise ValueError(f"output: expected a new or empty folder or an older checkpoint, got {folder}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise OSError(f"output: expected a folder that can be written to, got {folder}: {error.strerror}") from error
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        model_type = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return model_type in {config.model_type for config in MsaConfig.__subclasses__()}
 
 
 def save_checkpoint(model: Any, processor: Any, folder: Path) -> None:

@@ -210,3 +210,34 @@ def test_a_checkpoint_of_another_model_type_is_refused(tmp_path):
     BertModel(BertConfig(**SIZES)).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="expected a checkpoint of model type 'pgf_net', got one of 'bert'"):
         PGFNetForSequenceClassification.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("num_labels", [1, 2, 3])
+def test_any_number_of_unnamed_classes_loads_again(num_labels, tmp_path):
+    tiny_model(num_labels=num_labels).save_pretrained(tmp_path)
+    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    assert loaded.config.num_labels == num_labels
+    assert logits(loaded).shape == (4, num_labels)
+
+
+def test_a_text_model_stored_in_half_precision_gives_a_model_that_trains(tmp_path):
+    BertModel(BertConfig(**SIZES)).half().save_pretrained(tmp_path)
+    model = PGFNetForSequenceClassification.from_text_pretrained(str(tmp_path))
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    half = PGFNetForSequenceClassification.from_text_pretrained(str(tmp_path), dtype=torch.bfloat16)
+    assert {parameter.dtype for parameter in half.parameters()} == {torch.bfloat16}
+
+
+def test_a_key_of_a_newer_transformers_is_left_alone_and_one_of_this_version_is_refused(damaged):
+    edit_config(damaged, key_of_tomorrow=1, transformers_version="5.99.0")
+    assert isinstance(AutoModelForSequenceClassification.from_pretrained(damaged), PGFNetForSequenceClassification)
+    edit_config(damaged, transformers_version="5.20.0")
+    with pytest.raises(ValueError, match=r"unknown key.*'key_of_tomorrow'"):
+        AutoModelForSequenceClassification.from_pretrained(damaged)
+
+
+@pytest.mark.parametrize("content", ["[1]", "{}"])
+def test_a_configuration_without_a_model_type_says_so(damaged, content):
+    (damaged / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=r"got no config\.json that names one"):
+        PGFNetForSequenceClassification.from_pretrained(damaged)

@@ -147,6 +147,25 @@ def test_a_tuple_comes_where_return_dict_is_off(model):
     assert torch.equal(model(**batch, return_dict=False)[0], model(**batch).logits)
 
 
+def test_a_configuration_that_wants_tuples_gets_them():
+    model = tiny_model()
+    model.config.return_dict = model.pgf_net.config.return_dict = False
+    assert isinstance(model(**tiny_batch()), tuple)
+
+
+def test_an_explanation_is_the_same_while_training_and_leaves_the_mode_alone():
+    model = tiny_model().train()
+    first, second = model.explain(**tiny_batch()), model.explain(**tiny_batch())
+    assert torch.equal(first.logits, second.logits)
+    assert model.training
+
+
+def test_an_explanation_needs_no_mask(model):
+    batch = {key: value for key, value in tiny_batch().items() if key != "attention_mask"}
+    whole = model.explain(**batch, attention_mask=torch.ones_like(batch["input_ids"]))
+    torch.testing.assert_close(model.explain(**batch).stream_shares, whole.stream_shares)
+
+
 def test_attention_of_the_configuration_is_honoured(model):
     quiet = tiny_model(attn_implementation="eager")
     quiet.config.output_attentions = True
@@ -292,6 +311,10 @@ def test_a_backbone_that_is_not_supported_is_refused_by_name():
         ({"adapter_dropout": 1.0}, r"adapter_dropout: expected a rate in \[0, 1\)"),
         ({"label_range": (3, -3)}, r"label_range: expected \(lowest, highest\)"),
         ({"audio_dim": 0}, "audio_dim: expected at least 1, got 0"),
+        ({"num_labels": 0}, "num_labels: expected at least 1, got 0"),
+        ({"label_range": (0, float("inf"))}, r"label_range: expected \(lowest, highest\)"),
+        ({"gate_init_bias": float("nan")}, "gate_init_bias: expected a finite number, got nan"),
+        ({"fusion_attention_heads": 0}, "fusion_attention_heads: expected a divisor of the hidden size 24, got 0"),
         ({"gate_rank": 0}, "gate_rank: expected at least 1, got 0"),
     ],
 )

@@ -279,3 +279,42 @@ def test_the_rate_of_the_features_of_a_call_is_taken(make_processor):
 def test_another_kind_of_tensor_is_refused(make_processor):
     with pytest.raises(ValueError, match="return_tensors: expected 'pt' or 'np', got 'tf'"):
         make_processor()("it", return_tensors="tf")
+
+
+def test_a_tokenizer_that_lost_its_files_is_noticed(make_processor, tmp_path):
+    processor = make_processor()
+    processor.save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    with pytest.raises(ValueError, match=rf"tokenizer: expected {len(processor.tokenizer)} entries as when"):
+        PGFNetProcessor.from_pretrained(tmp_path)
+
+
+def test_a_tokenizer_that_grew_after_loading_is_saved_as_it_is(make_processor, tmp_path):
+    processor = make_processor()
+    processor.tokenizer.add_tokens(["megaflop"])
+    processor.save_pretrained(tmp_path)
+    assert len(PGFNetProcessor.from_pretrained(tmp_path).tokenizer) == len(processor.tokenizer)
+
+
+def test_words_outside_of_their_stream_are_counted_and_told_of(make_processor, warned):
+    processor = make_processor()
+    batch = processor(**ROW | {"words": [("i", 1000.0, 2000.0), ("loved", 2000.0, 2500.0), ("it", 0.0, 1.0)]})
+    assert processor.repairs["words_outside_stream"] == 2
+    assert batch["audio_attention_mask"].sum() == 1
+    assert len([message for message in warned if "seconds" in message]) == 1
+
+
+def test_infinite_times_are_refused(make_processor):
+    with pytest.raises(ValueError, match=r"words\[0\]\[2\]: expected \(word, start, end\) in seconds"):
+        make_processor()(**ROW | {"words": [*WORDS[:2], ("it", 2.0, math.inf)]})
+
+
+@pytest.mark.parametrize("rate", ["fast", math.inf, 0.0, [None]])
+def test_a_rate_that_is_none_names_its_argument(make_processor, rate):
+    with pytest.raises(ValueError, match="audio_rate: expected frames per second"):
+        make_processor()(text=[TEXT], audio=[AUDIO], words=[WORDS], audio_rate=rate)
+
+
+def test_complex_frames_are_refused(make_processor):
+    with pytest.raises(ValueError, match=r"audio\[0\]: expected numbers of shape"):
+        make_processor()(**ROW | {"audio": AUDIO * 1j})

@@ -197,6 +197,9 @@ def test_an_adapter_that_records_no_text_model_says_so(tmp_path):
 
 
 def test_another_model_is_no_adapter(text_model):
+    with pytest.raises(ValueError, match=r"expected an adapter, got no adapter_config\.json"):
+        load_adapter(text_model)
+    (text_model / "adapter_config.json").write_text("{}")
     with pytest.raises(ValueError, match="expected an adapter of this package, got model type 'bert'"):
         load_adapter(text_model)
 

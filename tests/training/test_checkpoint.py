@@ -55,6 +55,13 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
 
 
 def test_an_older_checkpoint_may_be_written_over(tmp_path):
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text('{"model_type": "pgf_net"}')
     check_output(tmp_path)
     assert names(tmp_path) == ["config.json"]
+
+
+@pytest.mark.parametrize("content", ['{"model_type": "bert"}', "{}", "[1]", "{"])
+def test_a_checkpoint_of_another_model_is_not_written_over(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match="output: expected a new or empty folder or an older checkpoint"):
+        check_output(tmp_path)
