@@ -1,4 +1,4 @@
-"""The command line: `hf-msa demo | predict | convert | benchmark`.
+"""The command line: `hf-msa demo | predict | train | evaluate | compare | convert | benchmark`.
 
 It parses, calls and prints; the work is done elsewhere.
 """
@@ -56,6 +56,21 @@ def _quiet() -> None:
 
 def _print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, default=str) + "\n")
+
+
+def _print_metrics(title: str, rows: dict[str, dict[str, Any]]) -> None:
+    """Print a table of metrics, a row per split or run; each value is {"mean"} or {"mean", "std"}."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    keys = [key for key, value in next(iter(rows.values())).items() if not isinstance(value["mean"], list)]
+    for key in keys:
+        table.add_column(key, justify="right")
+    for name, row in rows.items():
+        cells = [f"{row[key]['mean']:.4f}" for key in keys]
+        if "std" in row[keys[0]]:
+            cells = [f"{cell} ± {row[key]['std']:.4f}" for cell, key in zip(cells, keys, strict=True)]
+        table.add_row(name, *cells)
+    Console(soft_wrap=True, width=160).print(table)
 
 
 @app.callback(invoke_without_command=True)
@@ -158,6 +173,106 @@ def predict(
         return
     for (_, row), line in zip(rows, found, strict=True):
         sys.stdout.write(f"{line['score']:+.3f}\t{line['label']}\t{' '.join((row.get('text') or '').split())}\n")
+
+
+@app.command()
+@_clear_errors
+def train(
+    recipe: Annotated[Path, typer.Argument(help="YAML file; see examples/configs.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the run.", show_default="runs/<name of the recipe>")
+    ] = None,
+    corpus: Annotated[str | None, typer.Option(help="In place of the recipe's; a path, or 'sample'.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Train only the recipe's first so many seeds, or more in sequence.", min=1)
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value in place of the recipe's; may be repeated.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a recipe with several seeds; write the best checkpoint, every seed's, and results.json.
+
+    Example: hf-msa train examples/configs/pgf_net_sample.yaml --seeds 1 --set model.use_gate=false
+    """
+    _quiet()
+    from .training.recipe import read_recipe
+    from .training.run import train_recipe
+
+    chosen = [*(overrides or []), *([f"corpus={json.dumps(corpus)}"] if corpus is not None else [])]
+    plan = read_recipe(recipe, chosen)
+    if seeds is not None:
+        plan.seeds = (plan.seeds + [plan.seeds[-1] + 1 + i for i in range(seeds)])[:seeds]
+    folder = output or Path("runs") / recipe.stem
+    results = train_recipe(plan, folder, name=folder.name, resume=resume)
+    if results is None:  # one of several processes, not the first
+        return
+    if as_json:
+        _print_json({"folder": str(folder), "best_seed": results.best_seed, "summary": results.summary()})
+        return
+    summary = results.summary()
+    if len(results.runs) == 1:
+        summary = {
+            split: {key: {"mean": value["mean"]} for key, value in row.items()} for split, row in summary.items()
+        }
+    _print_metrics(f"{results.name}: mean ± deviation over seeds {', '.join(map(str, results.seeds))}", summary)
+    Console(soft_wrap=True).print(
+        f"\n{results.seconds:.0f} s. {folder} holds seed {results.best_seed}, the best on valid.", highlight=False
+    )
+
+
+@app.command()
+@_clear_errors
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Folder or repository of a checkpoint.")],
+    corpus: Annotated[str, typer.Option(help="As of hf-msa train: a path, or 'sample'.")],
+    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, an option of load_corpus; may be repeated.")
+    ] = None,
+    revision: Revision = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run the checkpoint's own code instead of this package's.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure a checkpoint on a split of a corpus; repeats the numbers of results.json exactly.
+
+    Example: hf-msa evaluate runs/pgf_net_sample --corpus sample --split test
+    """
+    _quiet()
+    from .training.run import evaluate_checkpoint
+
+    options = dict(option.partition("=")[::2] for option in overrides or [])
+    metrics = evaluate_checkpoint(model, corpus, split, options, revision, trust_remote_code)
+    if as_json:
+        _print_json(metrics)
+    else:
+        _print_metrics(f"{model} on {corpus}", {split: {key: {"mean": value} for key, value in metrics.items()}})
+
+
+@app.command()
+@_clear_errors
+def compare(
+    run_a: Annotated[Path, typer.Argument(help="Folder of a run, the one that was there first.")],
+    run_b: Annotated[Path, typer.Argument(help="Folder of the other.")],
+    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    as_json: Json = False,
+) -> None:
+    """Say whether one of two runs is better: paired bootstrap over utterances and seeds.
+
+    Example: hf-msa compare runs/text_only runs/all_three
+    """
+    _quiet()
+    from .evaluation.comparison import compare_runs
+
+    comparison = compare_runs(run_a, run_b, split)
+    if as_json:
+        _print_json(comparison.to_dict())
+        return
+    _print_metrics(split, dict(zip(comparison.names, comparison.metrics, strict=True)))
+    Console(soft_wrap=True).print(f"\n{comparison}", highlight=False, markup=False)
 
 
 @app.command()

@@ -23,9 +23,10 @@ from rich.table import Table
 from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForSequenceClassification
 
-from hf_msa.models import MsaConfig, MsaOutput, MsaPreTrainedModel
+from hf_msa.models import MsaOutput, MsaPreTrainedModel
 from hf_msa.models.modeling_msa import msa_loss
 
+from .loading import check_model_type
 from .measurement import MIB, count_flops, peak_mib, time_in_turns
 
 # CMU-MOSI's transcripts in word pieces, roughly: mean 14, standard deviation 8, log-normal; two special tokens come on
@@ -128,17 +129,14 @@ def load_for_benchmark(name_or_path: str | Path) -> MsaPreTrainedModel:
     name = str(name_or_path)
     auto = AutoModelForSequenceClassification
     if name in CONFIG_MAPPING and not Path(name).exists():
-        model = auto.from_config(_checked(AutoConfig.for_model(name), name))
+        config = AutoConfig.for_model(name)
+        check_model_type(config, name)
+        model = auto.from_config(config)
     else:
-        config = _checked(AutoConfig.from_pretrained(name), name)
+        config = AutoConfig.from_pretrained(name)
+        check_model_type(config, name)
         model = auto.from_config(config) if Path(name).is_file() else auto.from_pretrained(name)
     return model.eval()
-
-
-def _checked(config: Any, name: str) -> MsaConfig:
-    if not isinstance(config, MsaConfig):
-        raise ValueError(f"name_or_path: expected a model of hf_msa, got {name!r} of type {config.model_type!r}")
-    return config
 
 
 def make_batch(

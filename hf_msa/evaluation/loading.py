@@ -3,9 +3,32 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoProcessor, pipeline
 
 from hf_msa.models import MsaConfig
+
+
+def load_checkpoint(name_or_path: str, revision: str | None = None, trust_remote_code: bool = False) -> Any:
+    """Return model and processor of a checkpoint, the model ready to predict on the best device there is.
+
+    Args:
+        name_or_path: Folder or repository.
+        revision: Branch, tag or commit of a repository.
+        trust_remote_code: Run the checkpoint's own code instead of this package's.
+
+    Raises:
+        ValueError: When there is no such folder, or it holds another kind of model or is damaged.
+    """
+    if not Path(name_or_path).exists() and (name_or_path.count("/") != 1 or name_or_path.startswith(("/", "."))):
+        raise ValueError(f"model: expected a folder or a repository (user/name), got {name_or_path!r}")
+    options = {"revision": revision, "trust_remote_code": trust_remote_code or None}
+    check_model_type(AutoConfig.from_pretrained(name_or_path, **options), name_or_path)
+    model = AutoModelForSequenceClassification.from_pretrained(name_or_path, **options)
+    processor = AutoProcessor.from_pretrained(name_or_path, **options)
+    if torch.accelerator.is_available():
+        model.to(torch.accelerator.current_accelerator())
+    return model.eval(), processor
 
 
 def load_pipeline(name_or_path: str, revision: str | None = None, trust_remote_code: bool = False) -> Any:
@@ -19,17 +42,31 @@ def load_pipeline(name_or_path: str, revision: str | None = None, trust_remote_c
         trust_remote_code: Run the checkpoint's own code instead of this package's.
 
     Raises:
-        ValueError: When there is no such folder, or it holds another kind of model or is damaged.
+        ValueError: As `load_checkpoint`.
     """
-    if not Path(name_or_path).exists() and (name_or_path.count("/") != 1 or name_or_path.startswith(("/", "."))):
-        raise ValueError(f"model: expected a folder or a repository (user/name), got {name_or_path!r}")
-    options = {"revision": revision, "trust_remote_code": trust_remote_code or None}
-    config = AutoConfig.from_pretrained(name_or_path, **options)
-    known = {model.model_type for model in MsaConfig.__subclasses__()}
+    model, processor = load_checkpoint(name_or_path, revision, trust_remote_code)
+    return pipeline(
+        "multimodal-sentiment-analysis",
+        model=model,
+        processor=processor,
+        revision=revision,
+        trust_remote_code=trust_remote_code or None,
+    )
+
+
+def check_model_type(config: Any, name: str) -> None:
+    """Refuse a checkpoint of another package.
+
+    Args:
+        config: Its configuration, whichever code it came from.
+        name: Where it came from, for the error.
+
+    Raises:
+        ValueError: It names the model type.
+    """
+    known = sorted(model.model_type for model in MsaConfig.__subclasses__())
     if config.model_type not in known:
-        raise ValueError(
-            f"model: expected a checkpoint of {', '.join(sorted(known))}, got one of {config.model_type!r}"
-        )
-    model = AutoModelForSequenceClassification.from_pretrained(name_or_path, **options)
-    processor = AutoProcessor.from_pretrained(name_or_path, **options)
-    return pipeline("multimodal-sentiment-analysis", model=model, processor=processor, **options)
+        raise ValueError(f"model: expected one of type {', '.join(known)}, got {name!r} of type {config.model_type!r}")
+
+
+__all__ = ["check_model_type", "load_checkpoint", "load_pipeline"]

@@ -38,10 +38,12 @@ class MsaProcessor(ProcessorMixin):
         alignment: "word" gives one vector per text token, the mean of the frames spoken with its word; "none" keeps
             each stream's own time axis.
         max_text_length: Tokens beyond this are cut, with the frames of their words; None takes the tokenizer's limit.
+        streams: Those that the model was trained with. `collate` leaves the others of a row out; in a call they are an
+            error, since the model would read them with weights that were never trained.
         vocab_size: Entries of the tokenizer when the processor was saved, to notice one that was not saved whole.
 
     Raises:
-        ValueError: For another alignment, or a tokenizer without character positions where they are needed.
+        ValueError: For another alignment or stream, or a tokenizer without character positions.
     """
 
     default_alignment: ClassVar[str] = "none"
@@ -52,6 +54,7 @@ class MsaProcessor(ProcessorMixin):
         tokenizer: Any,
         alignment: str | None = None,
         max_text_length: int | None = None,
+        streams: Sequence[str] = ("text", *STREAMS),
         vocab_size: int | None = None,
     ) -> None:
         super().__init__(feature_extractor, tokenizer)
@@ -63,6 +66,10 @@ class MsaProcessor(ProcessorMixin):
             )
         self.alignment = alignment or self.default_alignment
         self.max_text_length = max_text_length
+        # A list, as it comes back from JSON, in the one order.
+        self.streams = [stream for stream in ("text", *STREAMS) if stream in streams]
+        if not self.streams or len(self.streams) < len(streams):
+            raise ValueError(f"streams: expected some of text, audio, visual, each once, got {list(streams)}")
         if self.alignment not in ("word", "none"):
             raise ValueError(f"alignment: expected 'word' or 'none', got {alignment!r}")
         if not tokenizer.is_fast:
@@ -79,6 +86,7 @@ class MsaProcessor(ProcessorMixin):
         name_or_path: str,
         alignment: str | None = None,
         max_text_length: int | None = None,
+        streams: Sequence[str] = ("text", *STREAMS),
         **kwargs: Any,
     ) -> "MsaProcessor":
         """Make a processor with the tokenizer of a pretrained text model.
@@ -87,6 +95,7 @@ class MsaProcessor(ProcessorMixin):
             name_or_path: Repository or folder of the text model.
             alignment: "word" or "none"; None takes what the model's paper does.
             max_text_length: Limit of tokens; None takes what tokenizer and text model can do.
+            streams: Those that the model will be trained with.
             kwargs: Arguments of [`MsaFeatureExtractor`] (`audio_dim`, `visual_dim`, `audio_features`, ...);
                 `revision`, `token`, `cache_dir`, `local_files_only`, `subfolder`, `force_download` for fetching.
 
@@ -100,7 +109,8 @@ class MsaProcessor(ProcessorMixin):
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, **loading)
         config = AutoConfig.from_pretrained(name_or_path, **loading)
         limit = min(tokenizer.model_max_length, _num_positions(config))
-        return cls(MsaFeatureExtractor(**kwargs), tokenizer, alignment, min(limit, max_text_length or limit))
+        limit = min(limit, max_text_length or limit)
+        return cls(MsaFeatureExtractor(**kwargs), tokenizer, alignment, limit, streams)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is saved, with the size of the tokenizer as it is now."""
@@ -153,7 +163,8 @@ class MsaProcessor(ProcessorMixin):
 
         Raises:
             ValueError: When a row has no stream at all, streams have unequal numbers of rows, words do not match the
-                text or are missing, or a feature size, rate or feature name is wrong.
+                text or are missing, a feature size, rate or feature name is wrong, or a stream is given that the model
+                was not trained with.
         """
         if isinstance(text, str) or (text is None and (_is_single(audio) or _is_single(visual))):
             text, audio, visual, words = ([x] if x is not None else None for x in (text, audio, visual, words))
@@ -172,12 +183,17 @@ class MsaProcessor(ProcessorMixin):
         if size == 0:
             raise ValueError("batch: expected at least one row, got none")
         texts = [_read_text(entry, i) for i, entry in enumerate([None] * size if text is None else text)]
+        if "text" not in self.streams and any(texts):
+            raise self._untrained("text")
         frames = {
             stream: [self.feature_extractor.read_frames(stream, i, array) for i, array in enumerate(arrays)]
             if arrays is not None
             else None
             for stream, arrays in (("audio", audio), ("visual", visual))
         }
+        for stream, rows in frames.items():
+            if stream not in self.streams and any(map(len, rows or [])):
+                raise self._untrained(stream)
         for i, entry in enumerate(texts):
             if not entry and all(rows is None or not len(rows[i]) for rows in frames.values()):
                 raise ValueError(f"batch: expected text, audio or visual in every row, got none in row {i}")
@@ -221,9 +237,10 @@ class MsaProcessor(ProcessorMixin):
             ValueError: As `__call__`; for rows of which only some have a label, and for labels that are NaN.
         """
         rows = list(rows)
+        left_out = {"text", *STREAMS} - set(self.streams)
 
         def column(name: str) -> list[Any] | None:
-            values = [row.get(name) for row in rows]
+            values = [None if name in left_out else row.get(name) for row in rows]
             return None if all(value is None for value in values) else values
 
         batch = self(
@@ -277,6 +294,9 @@ class MsaProcessor(ProcessorMixin):
             )
             for at in groups.values()
         ]
+
+    def _untrained(self, stream: str) -> ValueError:
+        return ValueError(f"{stream}: expected none, since this model was trained with {', '.join(self.streams)} only")
 
     def _tokenize(self, texts: list[str], padding: str) -> BatchEncoding:
         limit = self.max_text_length or self.tokenizer.model_max_length

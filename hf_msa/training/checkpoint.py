@@ -1,4 +1,4 @@
-"""Write a checkpoint folder whole or not at all."""
+"""Write folders whole or not at all."""
 
 import json
 import tempfile
@@ -45,10 +45,22 @@ def save_checkpoint(model: Any, processor: Any, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as place:
         # One deeper, since only the owner may read the temporary folder itself.
-        fresh, old = Path(place) / "fresh", Path(place) / "old"
+        fresh = Path(place) / "fresh"
         fresh.mkdir()
         model.save_pretrained(fresh)
         processor.save_pretrained(fresh)
+        replace_folder(fresh, folder)
+
+
+def replace_folder(fresh: Path, folder: Path) -> None:
+    """Put a folder in the place of another, which stays if that fails.
+
+    Args:
+        fresh: The new one, on the same disk.
+        folder: Its place.
+    """
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as place:
+        old = Path(place) / "old"
         if folder.exists():
             folder.rename(old)
         try:

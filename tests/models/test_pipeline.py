@@ -268,7 +268,10 @@ def test_a_folder_of_model_and_processor_is_a_pipeline(make_processor, tmp_path,
     loaded = pipeline("multimodal-sentiment-analysis", model=str(tmp_path), device="cpu")
     assert type(loaded) is MsaPipeline
     assert type(loaded.processor) is PGFNetProcessor
-    assert loaded(FULL) == MsaPipeline(model=model, processor=processor)(FULL)
+    found, expected = loaded(FULL), MsaPipeline(model=model, processor=processor)(FULL)
+    assert found["label"] == expected["label"]
+    # Memory-mapped weights may lie otherwise in memory, and a processor's kernels then differ in the last bit.
+    assert found["score"] == pytest.approx(expected["score"], abs=1e-6)
 
 
 @pytest.mark.parametrize("alignment", ["word", "none"])

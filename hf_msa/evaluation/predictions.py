@@ -1,0 +1,162 @@
+"""Predict the rows of a split, and score the predictions with the metrics of the model's label range.
+
+`hf-msa train` writes what this module returns for the saved checkpoint, and `hf-msa evaluate` calls it again: on one
+machine the numbers are the same to the last digit.
+
+Shapes: N utterances, C classes.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+
+from .metrics import metrics_for
+
+BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says about the rows of a split, in the rows' order.
+
+    Args:
+        ids: N ids; row numbers where the rows have none.
+        labels: (N,) true labels.
+        scores: (N,) predicted scores, float32, or (N, C) logits.
+    """
+
+    ids: list[str]
+    labels: NDArray[Any]
+    scores: NDArray[np.float32]
+
+    def errors(self) -> NDArray[np.float64]:
+        """Return (N,) absolute errors of the scores, or 1 where the class is wrong and 0 where it is right."""
+        if self.scores.ndim == 2:
+            return (self.scores.argmax(axis=1) != self.labels).astype(np.float64)
+        return np.abs(self.scores.astype(np.float64) - self.labels)
+
+
+@torch.inference_mode()
+def predict_rows(
+    model: Any,
+    processor: Any,
+    rows: Any,
+    batch_size: int = BATCH_SIZE,
+    progress: Callable[[int], None] | None = None,
+) -> Predictions:
+    """Predict rows of a corpus.
+
+    Args:
+        model: A model with a head; it stays on its device and in its mode.
+        processor: Its processor.
+        rows: A `Dataset` with labels, or a list of rows.
+        batch_size: Rows at a time; another size may change the last digits.
+        progress: Called with the number of rows after each batch.
+
+    Raises:
+        ValueError: As of the processor, for rows that do not fit, and for no rows.
+    """
+    if not len(rows):
+        raise ValueError("rows: expected at least one, got none")
+    was_training = model.training
+    model.eval()
+    # Like lengths together: padding is what costs most.
+    texts = rows["text"] if hasattr(rows, "column_names") else [row.get("text") for row in rows]
+    order = sorted(range(len(rows)), key=lambda i: len(texts[i] or ""))
+    ids, labels = [""] * len(rows), [0.0] * len(rows)
+    scores: list[Any] = [None] * len(rows)
+    try:
+        for start in range(0, len(order), batch_size):
+            numbers = order[start : start + batch_size]
+            chosen = [rows[i] for i in numbers]
+            batch = processor.collate(chosen)
+            found = batch.pop("labels", None)
+            if found is None:
+                raise ValueError("rows: expected a label in every row, got none")
+            logits = model(**batch.to(model.device)).logits.float().cpu().numpy()
+            for i, row, label, score in zip(numbers, chosen, found.tolist(), logits, strict=True):
+                ids[i], labels[i], scores[i] = str(row.get("id", i)), label, score
+            if progress is not None:
+                progress(len(numbers))
+    finally:
+        model.train(was_training)
+    stacked = np.stack(scores)
+    return Predictions(ids, np.asarray(labels), stacked[:, 0] if model.config.num_labels == 1 else stacked)
+
+
+def score_predictions(predictions: Predictions, config: Any) -> dict[str, Any]:
+    """Return the metrics of a model's label range.
+
+    Args:
+        predictions: Of one split.
+        config: The model's.
+    """
+    return metrics_for(config.label_range, config.num_labels)(predictions.scores, predictions.labels)
+
+
+def write_predictions(found: Iterable[tuple[int, str, Predictions]], path: Path) -> None:
+    """Write predictions as Parquet: seed, split, id, label and prediction (a score, or a list of logits).
+
+    Args:
+        found: Seed, split and predictions, as many as there are.
+        path: The file.
+    """
+    tables = [
+        pa.table(
+            {
+                "seed": pa.array([seed] * len(predictions.ids), pa.int64()),
+                "split": [split] * len(predictions.ids),
+                "id": predictions.ids,
+                "label": pa.array(predictions.labels, pa.float64()),
+                "prediction": predictions.scores.tolist(),
+            }
+        )
+        for seed, split, predictions in found
+    ]
+    pq.write_table(pa.concat_tables(tables), path)
+
+
+def read_predictions(path: Path, split: str) -> dict[int, Predictions]:
+    """Return the predictions of a split by seed, as `write_predictions` wrote them.
+
+    Args:
+        path: The file.
+        split: train, valid or test.
+
+    Raises:
+        ValueError: When there is no such file or split.
+    """
+    try:
+        table = pq.read_table(path, filters=[("split", "=", split)]) if path.exists() else None
+    except pa.ArrowException as error:
+        raise ValueError(f"{path}: expected predictions as hf-msa train writes them, got {error}") from error
+    if table is None or not len(table):
+        raise ValueError(f"{path}: expected the predictions of the {split} split, got none")
+    rows: dict[int, list[dict[str, Any]]] = {}
+    for row in table.to_pylist():
+        rows.setdefault(row["seed"], []).append(row)
+    return {
+        seed: Predictions(
+            ids=[row["id"] for row in own],
+            labels=np.asarray([row["label"] for row in own]),
+            scores=np.asarray([row["prediction"] for row in own], dtype=np.float32),
+        )
+        for seed, own in rows.items()
+    }
+
+
+__all__ = [
+    "BATCH_SIZE",
+    "Predictions",
+    "predict_rows",
+    "read_predictions",
+    "score_predictions",
+    "write_predictions",
+]

@@ -1,0 +1,162 @@
+"""What a training run writes about itself: `results.json`, from which tables and cards are made."""
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+RESULTS_FILE = "results.json"
+PREDICTIONS_FILE = "predictions.parquet"
+_LIBRARIES = ("hf_msa", "torch", "transformers", "peft", "accelerate", "datasets", "numpy")
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """One seed of a run.
+
+    Args:
+        seed: The seed.
+        checkpoint: Its folder, relative to the run.
+        best_epoch: The epoch of the lowest validation error, which the checkpoint holds.
+        epochs: Epochs that were trained.
+        seconds: Wall time of the training.
+        metrics: Every metric by split, unrounded, of the saved checkpoint.
+    """
+
+    seed: int
+    checkpoint: str
+    best_epoch: float
+    epochs: float
+    seconds: float
+    metrics: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Results:
+    """A whole run.
+
+    Args:
+        name: Of the recipe.
+        recipe: Its keys, with what was set on the command line.
+        corpus: Name, SHA-256, rows per split, what was mended.
+        model: Configuration, parameters, trainable parameters, and the text model's name.
+        versions: Of the libraries.
+        machine: What it ran on.
+        seconds: Wall time of the whole run.
+        best_seed: The seed of the best validation metric, whose checkpoint is the run's.
+        runs: One per seed.
+    """
+
+    name: str
+    recipe: dict[str, Any]
+    corpus: dict[str, Any]
+    model: dict[str, Any]
+    versions: dict[str, str]
+    machine: dict[str, Any]
+    seconds: float
+    best_seed: int
+    runs: tuple[SeedResult, ...]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds, in their order."""
+        return [run.seed for run in self.runs]
+
+    def summary(self) -> dict[str, dict[str, dict[str, float]]]:
+        """Return mean and deviation of every metric by split, as MMSA computes them.
+
+        Values are rounded to 4 decimals per seed; the deviation is the population's (ddof=0).
+        """
+        splits = self.runs[0].metrics
+        return {
+            split: {key: self.mean_and_std(split, key) for key, value in metrics.items() if np.isscalar(value)}
+            for split, metrics in splits.items()
+        }
+
+    def mean_and_std(self, split: str, metric: str) -> dict[str, float]:
+        """Return `{"mean", "std"}` of a metric over the seeds.
+
+        Args:
+            split: train, valid or test.
+            metric: As in `mosi_metrics`, `sims_metrics` or `classification_metrics`.
+        """
+        values = np.asarray([round(run.metrics[split][metric], 4) for run in self.runs])
+        return {"mean": float(values.mean()), "std": float(values.std())}
+
+    def write(self, folder: Path) -> None:
+        """Write `results.json` into a folder, whole or not at all."""
+        content = asdict(self) | {"summary": self.summary()}
+        partial = folder / f".{RESULTS_FILE}.partial"
+        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        partial.replace(folder / RESULTS_FILE)
+
+
+def read_results(path: str | Path) -> Results:
+    """Read the results of a run.
+
+    Args:
+        path: Its folder or the file.
+
+    Raises:
+        ValueError: When there are none, or the file is of something else.
+    """
+    file = Path(path) / RESULTS_FILE if Path(path).is_dir() else Path(path)
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        content.pop("summary")
+        runs = tuple(SeedResult(**run) for run in content.pop("runs"))
+        if not runs:
+            raise ValueError("no runs")
+        return Results(**content, runs=runs)
+    except OSError as error:
+        raise ValueError(f"{file}: expected the results of hf-msa train, got {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{file}: expected the results of hf-msa train, got another file ({error})") from error
+
+
+def installed_versions() -> dict[str, str]:
+    """Return the versions of what a result depends on."""
+    return {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}
+
+
+def this_machine() -> dict[str, Any]:
+    """Return what a result's wall time depends on."""
+    cuda = torch.cuda.is_available()
+    return {
+        "system": platform.system(),
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "accelerator": torch.cuda.get_device_name() if cuda else None,
+    }
+
+
+def best_seed(runs: Sequence[SeedResult], metric: str, greater_is_better: bool) -> int:
+    """Return the seed with the best validation metric.
+
+    Args:
+        runs: One per seed.
+        metric: Its name.
+        greater_is_better: Whether high is good.
+    """
+    sign = -1 if greater_is_better else 1
+    return min(runs, key=lambda run: sign * run.metrics["valid"][metric]).seed
+
+
+__all__ = [
+    "PREDICTIONS_FILE",
+    "RESULTS_FILE",
+    "Results",
+    "SeedResult",
+    "best_seed",
+    "installed_versions",
+    "read_results",
+    "this_machine",
+]

@@ -1,0 +1,70 @@
+"""The arguments of `MsaTrainer`: those of transformers, with the defaults that this task needs."""
+
+from dataclasses import dataclass, field
+
+import torch
+from transformers import TrainingArguments
+
+
+@dataclass
+class MsaTrainingArguments(TrainingArguments):
+    """Arguments of a training run: `TrainingArguments` with other defaults and two fields of our own.
+
+    The best epoch is the one of the lowest validation MAE; the test split is never looked at. Batches are grouped by
+    length, rows reach the collator whole, and a resumed run remembers how patient it had been.
+
+    Args:
+        learning_rates: Learning rates by parameter name: a regular expression that is searched for in the names, and
+            the rate of the parameters that match. All others get `learning_rate`.
+        early_stopping_patience: Epochs without a better validation metric after which training stops (MMSA and MMA
+            wait 8 and 10); None for never.
+    """
+
+    learning_rates: dict[str, float] | None = field(
+        default=None, metadata={"help": "Regular expression on parameter names -> learning rate."}
+    )
+    early_stopping_patience: int | None = field(
+        default=8, metadata={"help": "Epochs without a better validation metric before training stops."}
+    )
+    eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate."})
+    save_strategy: str = field(default="epoch", metadata={"help": "When to save; must fit eval_strategy."})
+    save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints to keep beside the best."})
+    load_best_model_at_end: bool = field(default=True, metadata={"help": "End with the best epoch's weights."})
+    metric_for_best_model: str | None = field(
+        default="mae", metadata={"help": "What makes an epoch the best; classifiers: accuracy."}
+    )
+    restore_callback_states_from_checkpoint: bool = field(
+        default=True,
+        metadata={"help": "Or a resumed run would forget how long it has been waiting for a better epoch."},
+    )
+    remove_unused_columns: bool = field(
+        default=False, metadata={"help": "The collator needs text, words and raw streams."}
+    )
+    train_sampling_strategy: str = field(
+        default="group_by_length", metadata={"help": "Batches of like lengths hold little padding."}
+    )
+    greater_is_better: bool | None = field(default=None, metadata={"help": "None: not for an error."})
+
+    def __post_init__(self) -> None:
+        """Fit the defaults to the machine."""
+        if not torch.accelerator.is_available():
+            # Without use_cpu several processes on CPUs would each train alone, in silence.
+            self.use_cpu = True
+            self.dataloader_pin_memory = False
+        if self.eval_strategy == "no":
+            self.load_best_model_at_end = False
+        if not self.load_best_model_at_end:
+            self.early_stopping_patience = None
+        if self.greater_is_better is None and self.metric_for_best_model in ("mae", "eval_mae"):
+            self.greater_is_better = False
+        if self.early_stopping_patience is not None and self.early_stopping_patience < 1:
+            raise ValueError(
+                f"early_stopping_patience: expected at least 1 or None, got {self.early_stopping_patience}"
+            )
+        for pattern, rate in (self.learning_rates or {}).items():
+            if not rate >= 0:
+                raise ValueError(f"learning_rates: expected rates of 0 or more, got {rate} for {pattern!r}")
+        super().__post_init__()
+
+
+__all__ = ["MsaTrainingArguments"]

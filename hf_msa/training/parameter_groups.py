@@ -1,0 +1,82 @@
+"""Give parameters learning rates of their own, each parameter exactly one."""
+
+import re
+from collections.abc import Mapping
+
+from torch import nn
+from torch.optim import Optimizer
+
+
+def match_learning_rates(model: nn.Module, learning_rates: Mapping[str, float]) -> dict[str, float]:
+    """Return the learning rate of every trainable parameter that a pattern names.
+
+    Args:
+        model: The model.
+        learning_rates: Regular expressions, searched for in the parameters' names, and their rates.
+
+    Raises:
+        ValueError: When two patterns name one parameter, or a pattern names none that is trained.
+    """
+    rates: dict[str, float] = {}
+    owners: dict[str, str] = {}
+    names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    for pattern, rate in learning_rates.items():
+        try:
+            found = [name for name in names if re.search(pattern, name)]
+        except re.error as error:
+            raise ValueError(f"learning_rates: expected a regular expression, got {pattern!r} ({error})") from error
+        if not found:
+            raise ValueError(
+                f"learning_rates: expected patterns of trained parameters, got {pattern!r} that fits none"
+            )
+        for name in found:
+            if name in owners:
+                raise ValueError(
+                    f"learning_rates: expected one pattern per parameter, got {owners[name]!r} and {pattern!r} "
+                    f"for {name}"
+                )
+            owners[name], rates[name] = pattern, rate
+    return rates
+
+
+def split_parameter_groups(optimizer: Optimizer, model: nn.Module, learning_rates: Mapping[str, float]) -> None:
+    """Split a fresh optimizer's groups, so that each parameter is trained with its own rate.
+
+    What else a group has, above all its weight decay, stays.
+
+    Args:
+        optimizer: As Trainer made it, before its first step.
+        model: Whose parameters it trains.
+        learning_rates: As for `match_learning_rates`.
+
+    Raises:
+        ValueError: As `match_learning_rates`, and when a trainable parameter is in no group or in two.
+    """
+    rates = match_learning_rates(model, learning_rates)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = []
+    for group in optimizer.param_groups:
+        by_rate: dict[float, list[nn.Parameter]] = {}
+        for parameter in group["params"]:
+            by_rate.setdefault(rates.get(names[id(parameter)], group["lr"]), []).append(parameter)
+        groups += [{**group, "lr": rate, "params": parameters} for rate, parameters in by_rate.items()]
+    optimizer.param_groups.clear()
+    for group in groups:
+        optimizer.add_param_group(group)
+    check_parameter_groups(optimizer, model)
+
+
+def check_parameter_groups(optimizer: Optimizer, model: nn.Module) -> None:
+    """Refuse an optimizer that forgets a trainable parameter, trains one twice, or trains a frozen one.
+
+    Raises:
+        ValueError: It names the parameter.
+    """
+    seen = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
+    for name, parameter in model.named_parameters():
+        expected, count = int(parameter.requires_grad), seen.count(id(parameter))
+        if count != expected:
+            raise ValueError(f"optimizer: expected {name} in {expected} parameter groups, got it in {count}")
+
+
+__all__ = ["check_parameter_groups", "match_learning_rates", "split_parameter_groups"]

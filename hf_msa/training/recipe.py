@@ -1,0 +1,244 @@
+"""A recipe: everything that a training run depends on, in one YAML file.
+
+Its keys are the fields of [`Recipe`] and those of [`MsaTrainingArguments`], side by side and read by transformers'
+`HfArgumentParser`. Numbers are cast to the type of their field first: YAML takes `1e-3` for a string.
+"""
+
+import dataclasses
+import difflib
+import re
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import yaml
+from transformers import CONFIG_MAPPING, HfArgumentParser
+
+from hf_msa.models import MsaConfig
+
+from .arguments import MsaTrainingArguments
+
+_EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
+
+
+@dataclass
+class Recipe:
+    """What is trained on what; the how is in `training`.
+
+    Args:
+        model_type: pgf_net, agfn or deepmlf.
+        text_model: Repository or folder of the pretrained text model; "offline" is the MiniLM of the extra `offline`.
+        corpus: "sample", or the path of a corpus (see `load_corpus`); a relative one starts at the folder that the
+            environment variable HF_MSA_CORPORA names, or here.
+        corpus_options: Options of `load_corpus`.
+        streams: The streams that the model is given.
+        model: Fields of the model's configuration. The sizes of the features are the corpus's.
+        processor: Arguments of the processor's `from_text_pretrained`: alignment, max_text_length, ...
+        normalize_by: None for statistics of all rows, or "speaker".
+        lora: Arguments of `add_lora`; null trains without LoRA.
+        initial_checkpoint: Folder or repository of a checkpoint to start from, with its processor, in place of a fresh
+            model; its configuration is kept, so `model` and `processor` must be empty.
+        seeds: Each trains a model of its own (MMSA: 1111 to 1115).
+        training: The keys of `MsaTrainingArguments`.
+    """
+
+    model_type: str = field(default="pgf_net")
+    text_model: str = field(default="offline")
+    corpus: str = field(default="sample")
+    corpus_options: dict[str, Any] = field(default_factory=dict)
+    streams: list[str] = field(default_factory=lambda: ["text", "audio", "visual"])
+    model: dict[str, Any] = field(default_factory=dict)
+    processor: dict[str, Any] = field(default_factory=dict)
+    normalize_by: str | None = field(default=None)
+    lora: dict[str, Any] | None = field(default_factory=dict)
+    initial_checkpoint: str | None = field(default=None)
+    seeds: list[int] = field(default_factory=lambda: [1111, 1112, 1113, 1114, 1115])
+    training: dict[str, Any] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without loading anything."""
+        known = sorted(config.model_type for config in MsaConfig.__subclasses__())
+        if self.model_type not in known:
+            raise ValueError(f"model_type: expected one of {', '.join(known)}, got {self.model_type!r}")
+        streams = ("text", "audio", "visual")
+        if not self.streams or not set(self.streams) <= set(streams):
+            raise ValueError(f"streams: expected some of {', '.join(streams)}, got {self.streams}")
+        self.streams = [stream for stream in streams if stream in self.streams]
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise ValueError(f"seeds: expected different numbers of 0 or more, got {self.seeds}")
+        if self.normalize_by not in (None, "speaker"):
+            raise ValueError(f"normalize_by: expected null or 'speaker', got {self.normalize_by!r}")
+        if self.initial_checkpoint is not None and (self.model or self.processor):
+            raise ValueError("initial_checkpoint: expected model and processor to be empty, since it brings its own")
+        config_class = CONFIG_MAPPING[self.model_type]
+        self.model = _cast_fields(self.model, config_class, "model", extra=("num_labels", "id2label", "label2id"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recipe as it would stand in a file."""
+        values = dataclasses.asdict(self)
+        return values | values.pop("training")
+
+
+def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        path: A YAML file.
+        overrides: "key=value" in place of what the file says; "model.use_gate=false" reaches into a mapping.
+
+    Raises:
+        ValueError: For a file that is no mapping, an unknown key, a value of another type than its field.
+        OSError: When the file cannot be read.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise OSError(f"{path}: expected a recipe, a YAML file: {error.strerror}") from error
+    try:
+        values = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: expected YAML, got {error}") from error
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise ValueError(f"{path}: expected keys with values, got {type(values).__name__}")
+    for override in overrides:
+        _override(values, override)
+    try:
+        return make_recipe(values)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def make_recipe(values: Mapping[str, Any]) -> Recipe:
+    """Make a recipe from its keys.
+
+    Args:
+        values: As in a file.
+
+    Raises:
+        ValueError: As `read_recipe`.
+    """
+    own = {item.name for item in dataclasses.fields(Recipe) if item.init}
+    training = {item.name for item in dataclasses.fields(MsaTrainingArguments) if item.init}
+    _check_known("recipe", values, own | training - {"output_dir", "seed"})
+    cast = _cast_fields({key: values[key] for key in values if key in own}, Recipe, "")
+    cast_training = _cast_fields({key: values[key] for key in values if key in training}, MsaTrainingArguments, "")
+    recipe, _ = HfArgumentParser((Recipe, MsaTrainingArguments)).parse_dict({**cast, **cast_training})
+    recipe.training = cast_training
+    return recipe
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ValueError(f"set: expected key=value, got {override!r}")
+    *path, last = key.split(".") if key.count(".") and key.split(".")[0] in values | _MAPPINGS else [key]
+    place = values
+    for part in path:
+        inner = place.get(part)
+        place[part] = place = dict(inner) if isinstance(inner, dict) else {}
+    try:
+        place[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"set: expected a YAML value, got {override!r}") from error
+
+
+# Fields that are mappings, so that a dot in `--set` reaches into them even where the file leaves them out.
+_MAPPINGS = {"model": None, "processor": None, "lora": None, "corpus_options": None, "learning_rates": None}
+
+
+def _check_known(name: str, values: Mapping[str, Any], known: set[str]) -> None:
+    for key in values:
+        if key not in known:
+            close = difflib.get_close_matches(key, sorted(known), n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"unknown key {key!r} in {name}{hint}")
+
+
+def _cast_fields(values: Mapping[str, Any], dataclass_type: Any, name: str, extra: Sequence[str] = ()) -> dict:
+    """Return values cast to the types of the fields of a dataclass."""
+    # Some of transformers' own fields name types that only a type checker knows; ours are plain.
+    hints = {
+        item.name: Any if isinstance(item.type, str) else item.type for item in dataclasses.fields(dataclass_type)
+    }
+    if name:
+        _check_known(name, values, set(hints) | set(extra))
+    prefix = f"{name}." if name else ""
+    return {key: cast_value(value, hints.get(key, Any), prefix + key) for key, value in values.items()}
+
+
+def cast_value(value: Any, hint: Any, name: str) -> Any:
+    """Return a value from YAML as its field's type wants it.
+
+    Args:
+        value: As YAML read it.
+        hint: The type: a plain one, a union, a literal, a list, tuple or dict of types. What is none of these passes.
+        name: Of the field, for the error.
+
+    Raises:
+        ValueError: When the value is not of that type and no number that could be.
+    """
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return _cast_union(value, inner, name)
+    if hint is Any:
+        # Nobody says what it should be, so what only YAML 1.1 takes for a string is a number.
+        if isinstance(value, dict):
+            return {key: cast_value(entry, Any, name) for key, entry in value.items()}
+        if isinstance(value, list):
+            return [cast_value(entry, Any, name) for entry in value]
+        return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
+    if origin is Literal:
+        if value not in inner:
+            raise ValueError(f"{name}: expected {' or '.join(map(repr, inner))}, got {value!r}")
+        return value
+    if origin is dict or hint is dict:
+        if not isinstance(value, dict):
+            raise ValueError(f"{name}: expected a mapping, got {value!r}")
+        return {key: cast_value(entry, inner[1] if inner else Any, f"{name}.{key}") for key, entry in value.items()}
+    if origin in (list, tuple) or hint in (list, tuple):
+        if not isinstance(value, list):
+            raise ValueError(f"{name}: expected a list, got {value!r}")
+        entry_type = inner[0] if inner else Any
+        return [cast_value(entry, entry_type, name) for entry in value]
+    return _cast_plain(value, hint, name)
+
+
+def _cast_union(value: Any, options: tuple[Any, ...], name: str) -> Any:
+    if value is None and type(None) in options:
+        return None
+    options = tuple(option for option in options if option is not type(None))
+    # A type that the value has already; then, of the others, the first that it can be cast to.
+    exact = [option for option in options if isinstance(option, type) and type(value) is option and option is not str]
+    for option in (*exact, *(option for option in options if option is not str), *(o for o in options if o is str)):
+        try:
+            return cast_value(value, option, name)
+        except ValueError:
+            continue
+    names = " or ".join(getattr(option, "__name__", str(option)) for option in options)
+    raise ValueError(f"{name}: expected {names}, got {value!r}")
+
+
+def _cast_plain(value: Any, hint: Any, name: str) -> Any:
+    wrong = ValueError(f"{name}: expected {getattr(hint, '__name__', hint)}, got {value!r}")
+    if hint is bool or hint is str:
+        if not isinstance(value, hint):
+            raise wrong
+        return value
+    if hint in (int, float):
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            raise wrong
+        try:
+            number = float(value)
+        except ValueError:
+            raise wrong from None
+        if hint is float:
+            return number
+        if not number.is_integer():
+            raise wrong
+        return int(number)
+    return value
+
+
+__all__ = ["Recipe", "cast_value", "make_recipe", "read_recipe"]

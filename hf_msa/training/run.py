@@ -1,0 +1,398 @@
+"""Carry out a recipe: train a model per seed, keep the best epoch of each, measure the saved checkpoints.
+
+    <output>/                      the checkpoint of the best seed, by the validation split
+    <output>/results.json          every metric of every split and seed, and what it takes to repeat them
+    <output>/predictions.parquet   what each seed predicted for each utterance
+    <output>/seeds/<seed>/         the checkpoint of each seed
+
+All of it grows in a hidden folder beside the output, in which `resume` goes on, and gets its name at the end.
+"""
+
+import json
+import os
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import peft
+from accelerate import PartialState
+from datasets import Dataset, DatasetDict
+from transformers import (
+    CONFIG_MAPPING,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    PROCESSOR_MAPPING,
+    set_seed,
+)
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from hf_msa.data.corpus import load_corpus
+from hf_msa.data.fingerprint import corpus_sha256
+from hf_msa.data.rows import SPLITS, STREAMS, CorpusError
+from hf_msa.data.sample_corpus import AUDIO_FEATURES, VISUAL_FEATURES, load_sample_corpus
+from hf_msa.evaluation.loading import load_checkpoint
+from hf_msa.evaluation.predictions import (
+    Predictions,
+    predict_rows,
+    read_predictions,
+    score_predictions,
+    write_predictions,
+)
+from hf_msa.evaluation.results import (
+    PREDICTIONS_FILE,
+    Results,
+    SeedResult,
+    best_seed,
+    installed_versions,
+    this_machine,
+)
+
+from .adapters import add_lora, merge_lora
+from .arguments import MsaTrainingArguments
+from .checkpoint import check_output, replace_folder, save_checkpoint
+from .progress import ProgressBar
+from .recipe import Recipe
+from .text_models import OFFLINE_TEXT_MODEL, offline_text_model
+from .trainer import MsaTrainer, check_dataset
+
+CORPORA_VARIABLE = "HF_MSA_CORPORA"
+_FEATURE_FIELDS = ("audio_dim", "visual_dim", "audio_features", "visual_features")
+_ROW_FIELDS = (*_FEATURE_FIELDS, "label_range", "num_labels", "id2label", "label2id")
+_SAMPLE = Path(__file__).parents[1] / "data" / "sample_corpus"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus and what a model must know of it.
+
+    Args:
+        splits: train, valid and test.
+        path: Where it lies.
+        name: As the recipe calls it.
+        features: Fields of configuration and processor: feature sizes and names.
+    """
+
+    splits: DatasetDict
+    path: Path
+    name: str
+    features: dict[str, Any]
+
+    def describe(self) -> dict[str, Any]:
+        """Return name, sum, rows per split, and what was mended while loading."""
+        about = self.splits["train"].info.description
+        return {
+            "name": self.name,
+            "sha256": corpus_sha256(self.path),
+            "rows": {split: len(self.splits[split]) for split in SPLITS},
+            "mended": json.loads(about).get("mended", {}) if about.startswith("{") else {},
+        }
+
+
+def open_corpus(name: str, options: dict[str, Any] | None = None) -> Corpus:
+    """Load the corpus of a recipe.
+
+    Args:
+        name: "sample", or a path; a relative one starts at the folder that HF_MSA_CORPORA names, or here.
+        options: Of `load_corpus`.
+
+    Raises:
+        CorpusError: As `load_corpus`.
+    """
+    if name == "sample":
+        features = {"audio_features": AUDIO_FEATURES, "visual_features": VISUAL_FEATURES}
+        splits, path = load_sample_corpus(), _SAMPLE
+    else:
+        features = {}
+        path = _find_corpus(name)
+        splits = load_corpus(path, **(options or {}))
+    for stream in STREAMS:
+        dim = splits["train"].features[stream].shape[1]
+        if dim:
+            features[f"{stream}_dim"] = dim
+    return Corpus(splits, path, name, features)
+
+
+def _find_corpus(name: str) -> Path:
+    root = os.environ.get(CORPORA_VARIABLE)
+    places = [Path(name)] if Path(name).is_absolute() or not root else [Path(root) / name, Path(name)]
+    found = next((place for place in places if place.exists()), None)
+    if found is None:
+        hint = "" if root else f"; {CORPORA_VARIABLE} may name the folder of your corpora"
+        raise CorpusError(
+            f"corpus: expected a pickle or a folder, got nothing at {' or '.join(map(str, places))}{hint}"
+        )
+    return found
+
+
+def train_recipe(
+    recipe: Recipe,
+    output: str | Path,
+    name: str | None = None,
+    resume: bool = False,
+    progress: bool = True,
+) -> Results | None:
+    """Train, save and measure; see the top of this file for what is written.
+
+    Runs in several processes too (`torchrun`); the first one writes.
+
+    Args:
+        recipe: What to do.
+        output: The run's folder: new, empty, or an older run's, which stays until the new one is whole.
+        name: Of the run; None takes the folder's.
+        resume: Go on with an unfinished run of the same recipe on the same corpus.
+        progress: Draw a bar per seed on standard error.
+
+    Returns:
+        What stands in `results.json`; None in all processes but the first.
+
+    Raises:
+        ValueError: When the recipe does not fit the corpus, the folder holds something else, or an unfinished run lies
+            there that is not to be resumed or is of another recipe.
+    """
+    start = time.perf_counter()
+    output = Path(output).absolute()
+    state = PartialState()
+    corpus = open_corpus(recipe.corpus, recipe.corpus_options)
+    place = output.with_name(f".{output.name}.unfinished")
+    run = _Run(recipe, corpus, place, progress and state.is_main_process)
+    if state.is_main_process:
+        check_output(output)
+        _check_unfinished(place, {"recipe": recipe.to_dict(), "corpus": corpus.describe()}, resume)
+    state.wait_for_everyone()
+    for seed in recipe.seeds:
+        run.train_seed(seed)
+    if not state.is_main_process:
+        return None
+
+    runs = tuple(run.finished(seed) for seed in recipe.seeds)
+    metric, greater_is_better = run.selection
+    results = Results(
+        name=name or output.name,
+        recipe=recipe.to_dict(),
+        corpus=corpus.describe(),
+        model=run.describe_model(),
+        versions=installed_versions(),
+        machine=this_machine(),
+        seconds=time.perf_counter() - start,
+        best_seed=best_seed(runs, metric, greater_is_better),
+        runs=runs,
+    )
+    _assemble(results, place, output)
+    return results
+
+
+def evaluate_checkpoint(
+    name_or_path: str,
+    corpus: str,
+    split: str = "test",
+    corpus_options: dict[str, Any] | None = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+) -> dict[str, Any]:
+    """Return the metrics of a checkpoint on a split of a corpus, as `train_recipe` measured them.
+
+    Args:
+        name_or_path: Folder or repository.
+        corpus: As in a recipe.
+        split: train, valid or test.
+        corpus_options: Of `load_corpus`.
+        revision: Branch, tag or commit of a repository.
+        trust_remote_code: Run the checkpoint's own code instead of this package's.
+
+    Raises:
+        ValueError: When the split does not exist, or its rows do not fit the model.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split: expected {', '.join(SPLITS)}, got {split!r}")
+    model, processor = load_checkpoint(name_or_path, revision, trust_remote_code)
+    rows = open_corpus(corpus, corpus_options).splits[split]
+    check_dataset(split, rows, model.config, processor.streams)
+    return score_predictions(predict_rows(model, processor, rows), model.config)
+
+
+class _Run:
+    """The seeds of a recipe, each trained, saved and measured by itself."""
+
+    def __init__(self, recipe: Recipe, corpus: Corpus, place: Path, progress: bool) -> None:
+        self.recipe = recipe
+        self.corpus = corpus
+        self.place = place
+        self.progress = progress
+        self.config_class = CONFIG_MAPPING[recipe.model_type]
+        self.model_class = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[self.config_class]
+        self.text_model = str(offline_text_model()) if recipe.text_model == "offline" else recipe.text_model
+        self.processor = self._make_processor()
+        # Before a large text model is loaded, say what is wrong with the rows.
+        if recipe.initial_checkpoint is None:
+            fields = corpus.features | {key: value for key, value in recipe.model.items() if key in _ROW_FIELDS}
+            for split in SPLITS:
+                check_dataset(split, corpus.splits[split], self.config_class(**fields), recipe.streams)
+
+    def _make_processor(self) -> Any:
+        recipe = self.recipe
+        if recipe.initial_checkpoint is not None:
+            return load_checkpoint(recipe.initial_checkpoint)[1]
+        features = {key: recipe.model[key] for key in _FEATURE_FIELDS if key in recipe.model}
+        processor = PROCESSOR_MAPPING[self.config_class].from_text_pretrained(
+            self.text_model, streams=recipe.streams, **self.corpus.features | features | recipe.processor
+        )
+        return processor.fit(_with_streams(self.corpus.splits["train"], recipe.streams), by=recipe.normalize_by)
+
+    def make_model(self, seed: int) -> Any:
+        """Return a fresh model, with LoRA where the recipe wants it."""
+        recipe = self.recipe
+        set_seed(seed)
+        if recipe.initial_checkpoint is not None:
+            model = load_checkpoint(recipe.initial_checkpoint)[0]
+        else:
+            fields = self.corpus.features | recipe.model
+            if recipe.text_model == "offline":
+                fields.setdefault("text_model_name_or_path", OFFLINE_TEXT_MODEL)
+            model = self.model_class.from_text_pretrained(self.text_model, **fields)
+        return model if recipe.lora is None else add_lora(model, **recipe.lora)
+
+    @property
+    def selection(self) -> tuple[str, bool]:
+        """The metric that makes an epoch or a seed the best, and whether high is good."""
+        config = json.loads((self._folder(self.recipe.seeds[0]) / "config.json").read_text(encoding="utf-8"))
+        if len(config.get("id2label") or [0]) > 1:
+            return "accuracy", True
+        arguments = self._arguments(self.recipe.seeds[0])
+        metric = (arguments.metric_for_best_model or "mae").removeprefix("eval_")
+        return metric, bool(arguments.greater_is_better)
+
+    def train_seed(self, seed: int) -> None:
+        """Train one seed, or go on with it, unless it is finished."""
+        if self._record(seed).exists():
+            return
+        start = time.perf_counter()
+        arguments = self._arguments(seed)
+        trainer = MsaTrainer(
+            self.make_model(seed),
+            arguments,
+            self.processor,
+            train_dataset=self.corpus.splits["train"],
+            eval_dataset=self.corpus.splits["valid"],
+            callbacks=[ProgressBar(f"seed {seed}")] if self.progress else [],
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.remove_callback(ProgressCallback)
+        trainer.train(resume_from_checkpoint=last_checkpoint(arguments.output_dir))
+        if trainer.is_world_process_zero():
+            self._save(seed, trainer, time.perf_counter() - start)
+        trainer.accelerator.wait_for_everyone()
+        trainer.accelerator.free_memory()
+
+    def finished(self, seed: int) -> SeedResult:
+        """Return what is known of a trained seed."""
+        return SeedResult(**json.loads(self._record(seed).read_text(encoding="utf-8")))
+
+    def describe_model(self) -> dict[str, Any]:
+        """Return the model's configuration and its parameters."""
+        model = self.make_model(self.recipe.seeds[0])
+        sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+        return {
+            "class": self.model_class.__name__,
+            "text_model": self.recipe.text_model if self.recipe.text_model != "offline" else OFFLINE_TEXT_MODEL,
+            "parameters": sum(size for size, _ in sizes),
+            "trainable_parameters": sum(size for size, trained in sizes if trained),
+            "config": json.loads(model.config.to_json_string()),
+        }
+
+    def _arguments(self, seed: int) -> MsaTrainingArguments:
+        quiet: dict[str, Any] = {"disable_tqdm": True, "logging_strategy": "no"}
+        return MsaTrainingArguments(
+            **quiet | self.recipe.training, output_dir=str(self.place / "training" / str(seed)), seed=seed
+        )
+
+    def _folder(self, seed: int) -> Path:
+        return self.place / "seeds" / str(seed)
+
+    def _record(self, seed: int) -> Path:
+        return self.place / f"{seed}.json"
+
+    def _save(self, seed: int, trainer: MsaTrainer, seconds: float) -> None:
+        """Save a seed's checkpoint, measure what was saved, and write both down; the record comes last."""
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        folder = self._folder(seed)
+        save_checkpoint(merge_lora(model) if isinstance(model, peft.PeftModel) else model, self.processor, folder)
+        saved, processor = load_checkpoint(str(folder))
+        found = {split: predict_rows(saved, processor, self.corpus.splits[split]) for split in SPLITS}
+        write_predictions([(seed, split, own) for split, own in found.items()], self.place / f"{seed}.parquet")
+        state = trainer.state
+        steps_per_epoch = state.max_steps / state.num_train_epochs
+        result = SeedResult(
+            seed=seed,
+            checkpoint=f"seeds/{seed}",
+            best_epoch=round((state.best_global_step or state.global_step) / steps_per_epoch, 2),
+            epochs=round(state.global_step / steps_per_epoch, 2),
+            seconds=seconds,
+            metrics={split: score_predictions(own, saved.config) for split, own in found.items()},
+        )
+        partial = self.place / f"{seed}.partial"
+        partial.write_text(json.dumps(asdict(result)), encoding="utf-8")
+        partial.replace(self._record(seed))
+        shutil.rmtree(trainer.args.output_dir, ignore_errors=True)
+
+
+def last_checkpoint(folder: str | Path) -> str | None:
+    """Return the latest checkpoint of a Trainer that is whole, or None.
+
+    A process that is killed while it saves leaves half of one; Trainer writes `trainer_state.json` last.
+
+    Args:
+        folder: The Trainer's output folder.
+    """
+    found = Path(folder).glob("checkpoint-*")
+    for checkpoint in sorted(found, key=lambda path: int(path.name.removeprefix("checkpoint-")), reverse=True):
+        try:
+            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        return str(checkpoint)
+    return None
+
+
+def _with_streams(dataset: Dataset, streams: list[str]) -> Dataset:
+    return dataset.remove_columns([stream for stream in STREAMS if stream not in streams])
+
+
+def _check_unfinished(place: Path, description: dict[str, Any], resume: bool) -> None:
+    """Make the folder in which a run grows, or find an unfinished one there."""
+    file = place / "run.json"
+    has_progress = any(place.glob("training/*/checkpoint-*")) or any(place.glob("seeds/*"))
+    if resume and has_progress:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        for key, value in json.loads(json.dumps(description)).items():
+            different = sorted(name for name in value | found[key] if value.get(name) != found[key].get(name))
+            if different:
+                raise ValueError(
+                    f"resume: expected the {key} of the unfinished run, got another {', '.join(different)}"
+                )
+        return
+    if has_progress:
+        raise ValueError(f"output: an unfinished run lies in {place}; resume it (--resume), or delete it")
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    file.write_text(json.dumps(description), encoding="utf-8")
+
+
+def _assemble(results: Results, place: Path, output: Path) -> None:
+    """Put the best seed's checkpoint on top, results and predictions beside it, and give the folder its name."""
+    fresh = place / "whole"
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.copytree(place / "seeds" / str(results.best_seed), fresh)
+    found: list[tuple[int, str, Predictions]] = []
+    for seed in results.seeds:
+        for split in SPLITS:
+            found += [(seed, split, own) for own in read_predictions(place / f"{seed}.parquet", split).values()]
+    write_predictions(found, fresh / PREDICTIONS_FILE)
+    results.write(fresh)
+    replace_folder(fresh, output)
+    # Last, so that a run killed here is still one that can be resumed.
+    (place / "seeds").rename(output / "seeds")
+    shutil.rmtree(place, ignore_errors=True)
+
+
+__all__ = ["Corpus", "evaluate_checkpoint", "last_checkpoint", "open_corpus", "train_recipe"]
