@@ -1,10 +1,11 @@
-"""The command line: `hf-msa demo | predict | train | evaluate | compare | convert | benchmark`.
+"""The command line: `hf-msa demo | predict | train | evaluate | compare | card | convert | benchmark`.
 
 It parses, calls and prints; the work is done elsewhere.
 """
 
 import functools
 import json
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -205,7 +206,9 @@ def train(
     if seeds is not None:
         plan.seeds = (plan.seeds + [plan.seeds[-1] + 1 + i for i in range(seeds)])[:seeds]
     folder = output or Path("runs") / recipe.stem
-    results = train_recipe(plan, folder, name=folder.name, resume=resume)
+    typed = ["hf-msa", "train", recipe.name, *(part for value in overrides or [] for part in ("--set", value))]
+    typed += ["--seeds", str(seeds)] if seeds is not None else []
+    results = train_recipe(plan, folder, name=folder.name, resume=resume, command=shlex.join(typed))
     if results is None:  # one of several processes, not the first
         return
     if as_json:
@@ -273,6 +276,29 @@ def compare(
         return
     _print_metrics(split, dict(zip(comparison.names, comparison.metrics, strict=True)))
     Console(soft_wrap=True).print(f"\n{comparison}", highlight=False, markup=False)
+
+
+@app.command()
+@_clear_errors
+def card(
+    file: Annotated[Path, typer.Argument(help="The card, Markdown with places for tables.")],
+    results: Annotated[
+        Path | None, typer.Option(help="Folder of the files that it names.", show_default="results beside the card")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail where a number is out of date.")] = False,
+) -> None:
+    """Write the tables of a model card anew from results.json files, so that no number is typed by hand.
+
+    Example: hf-msa card modeling_cards/pgf_net.md
+    """
+    from .hub.card import fill_card
+
+    text = file.read_text(encoding="utf-8")
+    filled = fill_card(text, results or file.parent / "results")
+    if check and filled != text:
+        raise ValueError(f"{file}: expected the tables that hf-msa card writes, got others; run it")
+    if not check:
+        file.write_text(filled, encoding="utf-8")
 
 
 @app.command()

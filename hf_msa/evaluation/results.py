@@ -52,6 +52,7 @@ class Results:
         seconds: Wall time of the whole run.
         best_seed: The seed of the best validation metric, whose checkpoint is the run's.
         runs: One per seed.
+        command: What was typed, without the folders of a machine.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Results:
     seconds: float
     best_seed: int
     runs: tuple[SeedResult, ...]
+    command: str = ""
 
     @property
     def seeds(self) -> list[int]:

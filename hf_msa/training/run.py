@@ -82,7 +82,7 @@ class Corpus:
         """Return name, sum, rows per split, and what was mended while loading."""
         about = self.splits["train"].info.description
         return {
-            "name": self.name,
+            "name": _without_folders(self.name),
             "sha256": corpus_sha256(self.path),
             "rows": {split: len(self.splits[split]) for split in SPLITS},
             "mended": json.loads(about).get("mended", {}) if about.startswith("{") else {},
@@ -131,6 +131,7 @@ def train_recipe(
     name: str | None = None,
     resume: bool = False,
     progress: bool = True,
+    command: str = "",
 ) -> Results | None:
     """Train, save and measure; see the top of this file for what is written.
 
@@ -142,6 +143,7 @@ def train_recipe(
         name: Of the run; None takes the folder's.
         resume: Go on with an unfinished run of the same recipe on the same corpus.
         progress: Draw a bar per seed on standard error.
+        command: What was typed, for the record.
 
     Returns:
         What stands in `results.json`; None in all processes but the first.
@@ -158,7 +160,7 @@ def train_recipe(
     run = _Run(recipe, corpus, place, progress and state.is_main_process)
     if state.is_main_process:
         check_output(output)
-        _check_unfinished(place, {"recipe": recipe.to_dict(), "corpus": corpus.describe()}, resume)
+        _check_unfinished(place, {"recipe": shareable(recipe), "corpus": corpus.describe()}, resume)
     state.wait_for_everyone()
     for seed in recipe.seeds:
         run.train_seed(seed)
@@ -169,7 +171,7 @@ def train_recipe(
     metric, greater_is_better = run.selection
     results = Results(
         name=name or output.name,
-        recipe=recipe.to_dict(),
+        recipe=shareable(recipe),
         corpus=corpus.describe(),
         model=run.describe_model(),
         versions=installed_versions(),
@@ -177,6 +179,7 @@ def train_recipe(
         seconds=time.perf_counter() - start,
         best_seed=best_seed(runs, metric, greater_is_better),
         runs=runs,
+        command=command,
     )
     _assemble(results, place, output)
     return results
@@ -294,7 +297,9 @@ class _Run:
         sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
         return {
             "class": self.model_class.__name__,
-            "text_model": self.recipe.text_model if self.recipe.text_model != "offline" else OFFLINE_TEXT_MODEL,
+            "text_model": OFFLINE_TEXT_MODEL
+            if self.recipe.text_model == "offline"
+            else _without_folders(self.recipe.text_model),
             "parameters": sum(size for size, _ in sizes),
             "trainable_parameters": sum(size for size, trained in sizes if trained),
             "config": json.loads(model.config.to_json_string()),
@@ -334,6 +339,23 @@ class _Run:
         partial.write_text(json.dumps(asdict(result)), encoding="utf-8")
         partial.replace(self._record(seed))
         shutil.rmtree(trainer.args.output_dir, ignore_errors=True)
+
+
+def shareable(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe without the folders of the machine on which it ran.
+
+    Args:
+        recipe: The recipe.
+    """
+    values = recipe.to_dict()
+    for key in ("corpus", "text_model", "initial_checkpoint"):
+        values[key] = _without_folders(values[key])
+    return values
+
+
+def _without_folders(place: str | None) -> str | None:
+    """Return a repository or relative path as it is, of an absolute path the last two parts."""
+    return "/".join(Path(place).parts[-2:]) if place is not None and Path(place).is_absolute() else place
 
 
 def last_checkpoint(folder: str | Path) -> str | None:

@@ -1,0 +1,143 @@
+"""Tables of a model card, written from what the runs wrote; no number is typed by hand.
+
+A card has places for them, each with the files it is made from, relative to the folder given:
+
+    <!-- results: pgf_net_mosi_text.json -->            a table of runs, a row each
+    <!-- comparison: pgf_net_composite_gain.json -->    what `hf-msa compare --json` printed
+    <!-- tried: pgf_net_tried.json -->                  the configurations that were tried, and their validation error
+    ...                                                 replaced
+    <!-- end -->
+"""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hf_msa.evaluation.results import Results, read_results
+
+_PLACE = re.compile(r"<!-- (results|comparison|tried): ([^>]*?) -->\n(.*?)<!-- end -->", re.DOTALL)
+_COLUMNS = {
+    "mae": "MAE",
+    "corr": "corr",
+    "acc_2_non0": "Acc-2 non0",
+    "f1_non0": "F1 non0",
+    "acc_2_has0": "Acc-2 has0",
+    "f1_has0": "F1 has0",
+    "acc_2": "Acc-2",
+    "acc_3": "Acc-3",
+    "acc_5": "Acc-5",
+    "acc_7": "Acc-7",
+    "f1": "F1",
+    "accuracy": "accuracy",
+    "f1_weighted": "F1 weighted",
+    "f1_macro": "F1 macro",
+}
+
+
+def fill_card(card: str, folder: str | Path) -> str:
+    """Return a card with its tables written anew.
+
+    Args:
+        card: Its text.
+        folder: Where the files lie that it names.
+
+    Raises:
+        ValueError: When a file is missing or of another kind, or the card has no place for a table.
+    """
+    makers: dict[str, Callable[[Sequence[Path]], str]] = {
+        "results": lambda files: results_table([read_results(file) for file in files]),
+        "comparison": lambda files: "\n".join(comparison_table(_read_json(file)) for file in files),
+        "tried": lambda files: "\n".join(tried_table(_read_json(file)) for file in files),
+    }
+
+    def fill(place: re.Match[str]) -> str:
+        kind, names, _ = place.groups()
+        table = makers[kind]([Path(folder) / name for name in names.split()])
+        return f"<!-- {kind}: {names} -->\n{table}\n<!-- end -->"
+
+    filled, count = _PLACE.subn(fill, card)
+    if not count:
+        raise ValueError("card: expected a place for a table, <!-- results: FILE --> to <!-- end -->, got none")
+    return filled
+
+
+def results_table(runs: Sequence[Results], split: str = "test") -> str:
+    """Return a Markdown table of runs, mean ± deviation over their seeds, and a line on how each was made.
+
+    Args:
+        runs: Of one corpus.
+        split: train, valid or test.
+
+    Raises:
+        ValueError: For runs on different corpora, whose numbers may not stand in one table.
+    """
+    if len({run.corpus["sha256"] for run in runs}) != 1:
+        raise ValueError(f"runs: expected one corpus, got {', '.join(run.corpus['name'] for run in runs)}")
+    summaries = [run.summary()[split] for run in runs]
+    keys = [key for key in _COLUMNS if key in summaries[0]]
+    lines = [_row("run", "seeds", *(_COLUMNS[key] for key in keys)), _row(*["---"] * (len(keys) + 2))]
+    for run, summary in zip(runs, summaries, strict=True):
+        cells = [f"{summary[key]['mean']:.3f} ± {summary[key]['std']:.3f}" for key in keys]
+        lines.append(_row(run.name, str(len(run.seeds)), *cells))
+    corpus = runs[0].corpus
+    lines += [
+        "",
+        f"{split.capitalize()} split of `{corpus['name']}`, {corpus['rows'][split]} utterances, SHA-256 "
+        f"`{corpus['sha256'][:16]}`; mean ± deviation over seeds, the best epoch of each by validation.",
+    ]
+    lines += [_provenance(run) for run in runs]
+    return "\n".join(lines)
+
+
+def comparison_table(comparison: dict[str, Any]) -> str:
+    """Return what `hf-msa compare --json` printed as a sentence.
+
+    Args:
+        comparison: Its object.
+    """
+    gain, (first, second) = comparison["gain"], comparison["names"]
+    return (
+        f"{comparison['error'].upper().replace('_', ' ')} of {first} minus {second} on {comparison['split']}: "
+        f"{gain['difference']:+.3f}, {gain['confidence']:.0%} interval {gain['low']:+.3f} to {gain['high']:+.3f} "
+        f"(paired bootstrap over utterances and {comparison['seeds'][0]} and {comparison['seeds'][1]} seeds)."
+    )
+
+
+def tried_table(tried: Sequence[dict[str, Any]]) -> str:
+    """Return the configurations that were tried, in their order.
+
+    Args:
+        tried: Objects with `name`, `set` (what differs from the first), `seeds` and `valid_mae`.
+    """
+    lines = [_row("tried", "what was set", "seeds", "valid MAE"), _row(*["---"] * 4)]
+    for entry in tried:
+        settings = f"`{entry['set']}`" if entry["set"] else "-"
+        seeds = ", ".join(map(str, entry["seeds"]))
+        lines.append(_row(entry["name"], settings, seeds, f"{entry['valid_mae']:.3f}"))
+    return "\n".join(lines)
+
+
+def _provenance(run: Results) -> str:
+    machine, seeds = run.machine, ", ".join(map(str, run.seeds))
+    device = machine["accelerator"] or f"{machine['processor']}, {machine['cores']} cores"
+    return (
+        f"- {run.name}: `{run.command}`; {run.model['text_model']}, {run.model['trainable_parameters']:,} trainable "
+        f"parameters, seeds {seeds}; {run.seconds / 60:.0f} minutes on {device}, "
+        f"torch {run.versions['torch']}, transformers {run.versions['transformers']}"
+    )
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file}: expected JSON that hf-msa wrote, got {error}") from error
+
+
+__all__ = ["comparison_table", "fill_card", "results_table", "tried_table"]
