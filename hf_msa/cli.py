@@ -56,7 +56,9 @@ def _quiet() -> None:
 
 
 def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, default=str) + "\n")
+    from .evaluation.results import strict_json
+
+    sys.stdout.write(json.dumps(strict_json(value), default=str) + "\n")
 
 
 def _print_metrics(title: str, rows: dict[str, dict[str, Any]]) -> None:
@@ -201,10 +203,13 @@ def train(
     from .training.recipe import read_recipe
     from .training.run import train_recipe
 
-    chosen = [*(overrides or []), *([f"corpus={json.dumps(corpus)}"] if corpus is not None else [])]
+    chosen = [
+        *(overrides or []),
+        *([f"corpus={json.dumps(corpus, ensure_ascii=False)}"] if corpus is not None else []),
+    ]
     plan = read_recipe(recipe, chosen)
     if seeds is not None:
-        plan.seeds = (plan.seeds + [plan.seeds[-1] + 1 + i for i in range(seeds)])[:seeds]
+        plan.seeds = (plan.seeds + [max(plan.seeds) + 1 + i for i in range(seeds)])[:seeds]
     folder = output or Path("runs") / recipe.stem
     typed = ["hf-msa", "train", recipe.name, *(part for value in overrides or [] for part in ("--set", value))]
     typed += ["--seeds", str(seeds)] if seeds is not None else []
@@ -245,9 +250,10 @@ def evaluate(
     Example: hf-msa evaluate runs/pgf_net_sample --corpus sample --split test
     """
     _quiet()
+    from .training.recipe import read_options
     from .training.run import evaluate_checkpoint
 
-    options = dict(option.partition("=")[::2] for option in overrides or [])
+    options = read_options(overrides or [])
     metrics = evaluate_checkpoint(model, corpus, split, options, revision, trust_remote_code)
     if as_json:
         _print_json(metrics)
@@ -333,13 +339,40 @@ def benchmark(
         str, typer.Option(help="word: a frame per token; none: streams of their own lengths.")
     ] = "word",
     repeats: Annotated[int, typer.Option(help="Measurements per figure.", min=1)] = 10,
+    corpus_memory: Annotated[
+        bool,
+        typer.Option("--corpus-memory", help="Measure instead the memory of training on a corpus of MOSEI's shape."),
+    ] = False,
+    rows: Annotated[
+        int | None, typer.Option(help="Of that corpus.", show_default="22856, which need 11 GB of disk")
+    ] = None,
+    place: Annotated[
+        Path | None, typer.Option(help="Folder in which that corpus lies meanwhile.", show_default="the system's")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure time, memory and FLOPs beside the bare text encoder, on the same batch in the same run.
 
+    With --corpus-memory: make a corpus of 22,856 rows of 500 frames, train a model type on it, and say what that takes
+    beyond the model's own memory.
+
     Example: hf-msa benchmark pgf_net --alignment none
     """
     _quiet()
+    if corpus_memory:
+        from .training.memory_benchmark import benchmark_corpus_memory, format_corpus_memory
+
+        with Console(stderr=True).status("starting") as status:
+            memory = benchmark_corpus_memory(
+                model, rows=rows, batch_size=batch_size, alignment=alignment, place=place, report=status.update
+            )
+        if as_json:
+            _print_json(memory.to_dict())
+        else:
+            sys.stdout.write(format_corpus_memory(memory) + "\n")
+        return
+    if rows is not None or place is not None:
+        raise ValueError("rows, place: expected only with --corpus-memory")
     from .evaluation.benchmark import benchmark as measure
     from .evaluation.benchmark import format_benchmark, load_for_benchmark
 

@@ -2,6 +2,17 @@ import pytest
 import torch
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_verbosity():
+    """Let the commands, which silence transformers for their process, silence no other file's tests."""
+    from transformers.utils import logging
+
+    verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    yield
+    logging.set_verbosity(verbosity)
+    (logging.enable_progress_bar if has_bars else logging.disable_progress_bar)()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """Compute on one thread: on a busy machine threads with little work wait for each other 200 times as long."""

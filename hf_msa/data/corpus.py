@@ -21,7 +21,7 @@ from .csd import open_csd
 from .label_csv import open_label_csv
 from .mmsa_pickle import open_pickle
 from .parquet import Progress, is_parquet, load_parquet, write_parquet
-from .rows import SPLITS, STREAMS, CorpusError, OpenCorpus, RowCheck, check_rates
+from .rows import SPLITS, STREAMS, CorpusError, OpenCorpus, RowCheck, check_label_range, check_rates
 
 logger = logging.getLogger(__name__)
 
@@ -122,6 +122,7 @@ def _open(path: Path, options: dict[str, Any]) -> Any:
     if unknown := sorted(set(options) - set(known)):
         raise CorpusError(f"{path}: expected the options {', '.join(known)}, got {', '.join(map(repr, unknown))}")
     check_rates(**{key: value for key, value in options.items() if key.endswith("_rate")})
+    check_label_range(options.get("label_range"))
     return opener(path, **options)
 
 

@@ -26,7 +26,11 @@ def add_lengths(dataset: Dataset, processor: Any) -> Dataset:
     if processor.alignment == "none":
         for stream in set(STREAMS) & set(processor.streams) & set(dataset.column_names):
             lengths = [sum(pair) for pair in zip(lengths, _num_frames(dataset, stream), strict=True)]
-    return dataset.add_column(LENGTH, lengths)
+    shown = dataset.format
+    columns = None if set(shown["columns"]) == set(dataset.column_names) else shown["columns"]
+    # As Arrow, since add_column copies rows that were selected or shuffled, and would decode their frames and words.
+    found = dataset.with_format("arrow").add_column(LENGTH, lengths)
+    return found.with_format(shown["type"], columns, shown["output_all_columns"], **shown["format_kwargs"])
 
 
 def _num_frames(dataset: Dataset, stream: str) -> list[int]:

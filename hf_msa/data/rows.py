@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -166,8 +167,21 @@ def check_rates(**rates: float | None) -> None:
         CorpusError: It names the argument.
     """
     for name, rate in rates.items():
-        if rate is not None and not 0 < rate < math.inf:
+        if rate is not None and not (isinstance(rate, Real) and 0 < rate < math.inf):
             raise CorpusError(f"{name}: expected frames per second, got {rate!r}")
+
+
+def check_label_range(label_range: Any) -> None:
+    """Refuse what is no lowest and highest label; None is the corpus's own.
+
+    Raises:
+        CorpusError: It says what was given.
+    """
+    if label_range is None:
+        return
+    is_pair = isinstance(label_range, (list, tuple)) and len(label_range) == 2
+    if not is_pair or not all(isinstance(end, Real) for end in label_range) or label_range[0] >= label_range[1]:
+        raise CorpusError(f"label_range: expected the lowest and the highest label, got {brief(label_range)}")
 
 
 def _table(rows: Sequence[Mapping[str, Any]], features: Features) -> pa.Table:
@@ -203,6 +217,7 @@ __all__ = [
     "OpenCorpus",
     "RowCheck",
     "brief",
+    "check_label_range",
     "check_rates",
     "check_splits",
     "speaker_of",

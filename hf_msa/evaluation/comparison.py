@@ -61,13 +61,14 @@ def compare_runs(run_a: str | Path, run_b: str | Path, split: str = "test") -> C
     found = [read_predictions(Path(run) / PREDICTIONS_FILE, split) for run in (run_a, run_b)]
     first = next(iter(found[0].values()))
     errors = []
+    label_range = results[0].model.get("config", {}).get("label_range")
     for run, by_seed in zip((run_a, run_b), found, strict=True):
         for predictions in by_seed.values():
             if predictions.ids != first.ids or not np.array_equal(predictions.labels, first.labels):
                 raise ValueError(f"{run}: expected the utterances and labels of {run_a}'s {split} split, got others")
             if predictions.scores.shape != first.scores.shape:
                 raise ValueError(f"{run}: expected {_kind(first.scores)} as {run_a}, got {_kind(predictions.scores)}")
-        errors.append(np.stack([predictions.errors() for predictions in by_seed.values()]))
+        errors.append(np.stack([predictions.errors(label_range) for predictions in by_seed.values()]))
     return Comparison(
         names=_names(results),
         seeds=(len(errors[0]), len(errors[1])),

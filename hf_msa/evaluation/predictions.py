@@ -6,7 +6,7 @@ machine the numbers are the same to the last digit.
 Shapes: N utterances, C classes.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,11 +36,18 @@ class Predictions:
     labels: NDArray[Any]
     scores: NDArray[np.float32]
 
-    def errors(self) -> NDArray[np.float64]:
-        """Return (N,) absolute errors of the scores, or 1 where the class is wrong and 0 where it is right."""
+    def errors(self, label_range: Sequence[float] | None = None) -> NDArray[np.float64]:
+        """Return (N,) absolute errors of the scores, or 1 where the class is wrong and 0 where it is right.
+
+        Args:
+            label_range: The model's; their mean is then the `mae` of its metrics, which SIMS's clip to (-1, 1) first.
+        """
         if self.scores.ndim == 2:
             return (self.scores.argmax(axis=1) != self.labels).astype(np.float64)
-        return np.abs(self.scores.astype(np.float64) - self.labels)
+        scores, labels = self.scores.astype(np.float64), self.labels
+        if label_range is not None and tuple(label_range) == (-1, 1):
+            scores, labels = scores.clip(-1, 1), labels.clip(-1, 1)
+        return np.abs(scores - labels)
 
 
 @torch.inference_mode()
@@ -65,10 +72,16 @@ def predict_rows(
     """
     if not len(rows):
         raise ValueError("rows: expected at least one, got none")
+    if batch_size < 1:
+        raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
     was_training = model.training
     model.eval()
     # Like lengths together: padding is what costs most.
-    texts = rows["text"] if hasattr(rows, "column_names") else [row.get("text") for row in rows]
+    if hasattr(rows, "column_names"):
+        # All at once: a column of `datasets` takes milliseconds for each of its entries.
+        texts = rows["text"][:] if "text" in rows.column_names else [None] * len(rows)
+    else:
+        texts = [row.get("text") for row in rows]
     order = sorted(range(len(rows)), key=lambda i: len(texts[i] or ""))
     ids, labels = [""] * len(rows), [0.0] * len(rows)
     scores: list[Any] = [None] * len(rows)
@@ -131,25 +144,26 @@ def read_predictions(path: Path, split: str) -> dict[int, Predictions]:
         split: train, valid or test.
 
     Raises:
-        ValueError: When there is no such file or split.
+        ValueError: When there is no such file or split, or the file holds something else.
     """
     try:
         table = pq.read_table(path, filters=[("split", "=", split)]) if path.exists() else None
-    except pa.ArrowException as error:
-        raise ValueError(f"{path}: expected predictions as hf-msa train writes them, got {error}") from error
-    if table is None or not len(table):
+        rows: dict[int, list[dict[str, Any]]] = {}
+        for row in table.to_pylist() if table is not None else []:
+            rows.setdefault(row["seed"], []).append(row)
+        found = {
+            seed: Predictions(
+                ids=[row["id"] for row in own],
+                labels=np.asarray([row["label"] for row in own], dtype=np.float64),
+                scores=np.asarray([row["prediction"] for row in own], dtype=np.float32),
+            )
+            for seed, own in rows.items()
+        }
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: expected predictions as hf-msa train writes them, got {error!r}") from error
+    if not found:
         raise ValueError(f"{path}: expected the predictions of the {split} split, got none")
-    rows: dict[int, list[dict[str, Any]]] = {}
-    for row in table.to_pylist():
-        rows.setdefault(row["seed"], []).append(row)
-    return {
-        seed: Predictions(
-            ids=[row["id"] for row in own],
-            labels=np.asarray([row["label"] for row in own]),
-            scores=np.asarray([row["prediction"] for row in own], dtype=np.float32),
-        )
-        for seed, own in rows.items()
-    }
+    return found
 
 
 __all__ = [

@@ -1,6 +1,7 @@
 """What a training run writes about itself: `results.json`, from which tables and cards are made."""
 
 import json
+import math
 import os
 import platform
 from collections.abc import Sequence
@@ -90,13 +91,14 @@ class Results:
             metric: As in `mosi_metrics`, `sims_metrics` or `classification_metrics`.
         """
         values = np.asarray([round(run.metrics[split][metric], 4) for run in self.runs])
-        return {"mean": float(values.mean()), "std": float(values.std())}
+        with np.errstate(invalid="ignore"):  # infinite errors have no deviation
+            return {"mean": float(values.mean()), "std": float(values.std())}
 
     def write(self, folder: Path) -> None:
-        """Write `results.json` into a folder, whole or not at all."""
-        content = asdict(self) | {"summary": self.summary()}
+        """Write `results.json` into a folder, whole or not at all; a metric that is no number is null there."""
+        content = strict_json(asdict(self) | {"summary": self.summary()})
         partial = folder / f".{RESULTS_FILE}.partial"
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         partial.replace(folder / RESULTS_FILE)
 
 
@@ -113,7 +115,7 @@ def read_results(path: str | Path) -> Results:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         content.pop("summary")
-        runs = tuple(SeedResult(**run) for run in content.pop("runs"))
+        runs = tuple(SeedResult(**run | {"metrics": _read_metrics(run["metrics"])}) for run in content.pop("runs"))
         if not runs:
             raise ValueError("no runs")
         return Results(**content, runs=runs)
@@ -121,6 +123,26 @@ def read_results(path: str | Path) -> Results:
         raise ValueError(f"{file}: expected the results of hf-msa train, got {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{file}: expected the results of hf-msa train, got another file ({error})") from error
+
+
+def strict_json(value: Any) -> Any:
+    """Return plain values with None for what is not finite: JSON has no NaN, and most readers refuse it.
+
+    Args:
+        value: Dicts, lists, tuples and what they hold.
+    """
+    if isinstance(value, dict):
+        return {key: strict_json(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [strict_json(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _read_metrics(splits: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {
+        split: {key: math.nan if value is None else value for key, value in metrics.items()}
+        for split, metrics in splits.items()
+    }
 
 
 def installed_versions() -> dict[str, str]:
@@ -145,11 +167,12 @@ def best_seed(runs: Sequence[SeedResult], metric: str, greater_is_better: bool) 
 
     Args:
         runs: One per seed.
-        metric: Its name.
+        metric: Its name; a seed for which it is NaN is the worst.
         greater_is_better: Whether high is good.
     """
     sign = -1 if greater_is_better else 1
-    return min(runs, key=lambda run: sign * run.metrics["valid"][metric]).seed
+    values = [sign * run.metrics["valid"][metric] for run in runs]
+    return runs[min(range(len(runs)), key=lambda i: (math.isnan(values[i]), values[i]))].seed
 
 
 __all__ = [
@@ -160,5 +183,6 @@ __all__ = [
     "best_seed",
     "installed_versions",
     "read_results",
+    "strict_json",
     "this_machine",
 ]

@@ -191,6 +191,13 @@ class MsaPreTrainedModel(PreTrainedModel):
         return (model, info) if wants_info else model
 
 
+def text_encoder_from_config(text_config: Any) -> PreTrainedModel:
+    """Return a fresh encoder of the BERT family, without the pooler that no model here reads."""
+    # ELECTRA never has a pooler and does not take the argument.
+    options = {} if text_config.model_type == "electra" else {"add_pooling_layer": False}
+    return AutoModel.from_config(text_config, **options)
+
+
 def config_is_quantized(model: PreTrainedModel) -> bool:
     """Return whether a checkpoint holds a quantiser's tensors beside the model's."""
     return getattr(model.config, "quantization_config", None) is not None
@@ -281,4 +288,5 @@ __all__ = [
     "MsaPreTrainedModel",
     "masked_stream",
     "msa_loss",
+    "text_encoder_from_config",
 ]

@@ -42,13 +42,20 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.utils import can_return_tuple
 
 from .configuration_pgf_net import PGFNetConfig
 from .layers_pgf_net import AudioVisualBank, PGFNetLayer, SubNet
-from .modeling_msa import MsaExplanation, MsaModelOutput, MsaOutput, MsaPreTrainedModel, masked_stream, msa_loss
+from .modeling_msa import (
+    MsaExplanation,
+    MsaModelOutput,
+    MsaOutput,
+    MsaPreTrainedModel,
+    masked_stream,
+    msa_loss,
+    text_encoder_from_config,
+)
 
 if TYPE_CHECKING:
     # Saving a model copies every file named in a relative import. With these two lines processor and pipeline travel
@@ -86,9 +93,7 @@ class PGFNetModel(PGFNetPreTrainedModel):
 
     def __init__(self, config: PGFNetConfig) -> None:
         super().__init__(config)
-        # ELECTRA never has a pooler and does not take the argument.
-        options = {} if config.text_config.model_type == "electra" else {"add_pooling_layer": False}
-        self.text_encoder = AutoModel.from_config(config.text_config, **options)
+        self.text_encoder = text_encoder_from_config(config.text_config)
         self.bank = AudioVisualBank(config)
         self.fusion_layers = nn.ModuleList(PGFNetLayer(config, size) for size in config.adapter_bottlenecks)
         self.post_init()

@@ -38,7 +38,8 @@ class MsaPipeline(Pipeline):
         `{"score", "label"}`. In a regression the score is in the units of the labels, and the label is "negative",
         "neutral" or "positive": neutral is the middle one of seven equal grades of `label_range`, +-0.5 for (-3, 3);
         None where the model has no range. With classes the score is the probability of the label.
-        With `explain=True` also `words`, a list of `{"word", "text_share"}`, and `shares` of text, audio and visual.
+        With `explain=True` also `shares` of text, audio and visual, and `words`, a list of `{"word", "text_share"}`,
+        where the model has a share per word.
     """
 
     _load_processor = True
@@ -96,12 +97,13 @@ class MsaPipeline(Pipeline):
     def postprocess(self, model_outputs: dict[str, Any]) -> dict[str, Any]:
         """Turn the tensors of one utterance into a plain dict."""
         result = self._scored(model_outputs["logits"][0].float())
-        if "stream_shares" in model_outputs:
+        if "text_share" in model_outputs:
             shares = model_outputs["text_share"][0]
             result["words"] = [
                 {"word": word, "text_share": shares[list(at)].mean().item()}
                 for word, at in model_outputs["token_words"]
             ]
+        if "stream_shares" in model_outputs:
             named = zip(("text", "audio", "visual"), model_outputs["stream_shares"][0].tolist(), strict=True)
             result["shares"] = dict(named)
         return result

@@ -196,7 +196,8 @@ class MsaProcessor(ProcessorMixin):
                 raise self._untrained(stream)
         for i, entry in enumerate(texts):
             if not entry and all(rows is None or not len(rows[i]) for rows in frames.values()):
-                raise ValueError(f"batch: expected text, audio or visual in every row, got none in row {i}")
+                streams = " or ".join(filter(None, [", ".join(self.streams[:-1]), self.streams[-1]]))
+                raise ValueError(f"batch: expected {streams} in every row, got none in row {i}")
         self.feature_extractor.check_features(audio_features=audio_features, visual_features=visual_features)
         if audio_rate is None and isinstance(audio_features, Mapping):
             audio_rate = audio_features.get("rate")
@@ -244,7 +245,7 @@ class MsaProcessor(ProcessorMixin):
             return None if all(value is None for value in values) else values
 
         batch = self(
-            text=column("text"),
+            text=column("text") or [None] * len(rows),
             audio=column("audio"),
             visual=column("visual"),
             words=column("words"),

@@ -11,7 +11,9 @@ class MsaTrainingArguments(TrainingArguments):
     """Arguments of a training run: `TrainingArguments` with other defaults and two fields of our own.
 
     The best epoch is the one of the lowest validation MAE; the test split is never looked at. Batches are grouped by
-    length, rows reach the collator whole, and a resumed run remembers how patient it had been.
+    length, rows reach the collator whole, and a resumed run remembers how patient it had been. Resuming is exact from
+    the end of an epoch, where checkpoints are saved; with `save_strategy="steps"` transformers orders the rest of the
+    epoch anew, unless `train_sampling_strategy="random"`.
 
     Args:
         learning_rates: Learning rates by parameter name: a regular expression that is searched for in the names, and

@@ -9,26 +9,35 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from transformers import EarlyStoppingCallback, Trainer, TrainingArguments, set_seed
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from hf_msa.data.sample_corpus import AUDIO_FEATURES, VISUAL_FEATURES, load_sample_corpus
+from hf_msa.data.sample_corpus import load_sample_corpus
 from hf_msa.data.utterances import write_utterances
 from hf_msa.evaluation import mosi_metrics
-from hf_msa.models import PGFNetForSequenceClassification, PGFNetProcessor
+from hf_msa.evaluation.results import read_results
 
-from .adapters import add_lora, merge_lora
-from .checkpoint import save_checkpoint
-from .progress import ProgressBar
-from .text_models import OFFLINE_TEXT_MODEL, offline_text_model
+from .recipe import make_recipe
+from .run import train_recipe
 
+# The same as examples/configs/pgf_net_sample.yaml.
+DEMO_RECIPE: dict[str, Any] = {
+    "model_type": "pgf_net",
+    "text_model": "offline",
+    "corpus": "sample",
+    "num_train_epochs": 16,
+    "per_device_train_batch_size": 16,
+    "learning_rate": 1e-3,
+    "learning_rates": {"gate": 1e-2},
+    "weight_decay": 1e-4,
+    "lr_scheduler_type": "cosine",
+    "max_grad_norm": 1.0,
+}
 RELOAD_SCRIPT = Path(__file__).with_name("reload.py")
 
 
@@ -55,40 +64,25 @@ def run_demo(folder: Path, seed: int = 1111) -> DemoResult:
     """Run the whole demo.
 
     Args:
-        folder: Where the checkpoint goes.
+        folder: Where the run goes that reads all three streams.
         seed: Of initial values and batches.
 
     Raises:
         ModuleNotFoundError: Without the `offline` extra, which brings the text model.
     """
     start = time.perf_counter()
-    text_model = str(offline_text_model())
     corpus = load_sample_corpus()
-    features: dict[str, Any] = {
-        "audio_dim": len(AUDIO_FEATURES["columns"]),
-        "visual_dim": len(VISUAL_FEATURES["columns"]),
-        "audio_features": AUDIO_FEATURES,
-        "visual_features": VISUAL_FEATURES,
-    }
-    processor = PGFNetProcessor.from_text_pretrained(text_model, **features).fit(corpus["train"])
-
-    def fresh_model() -> PGFNetForSequenceClassification:
-        set_seed(seed)
-        return PGFNetForSequenceClassification.from_text_pretrained(
-            text_model, text_model_name_or_path=OFFLINE_TEXT_MODEL, **features
-        )
-
-    def text_alone(rows: Sequence[Mapping[str, Any]]) -> Any:
-        return processor.collate([{"text": row["text"], "label": row["label"]} for row in rows])
-
     labels = np.asarray(corpus["test"]["label"])
     majority = np.full_like(labels, np.median(corpus["train"]["label"]))
     metrics = {"majority": mosi_metrics(majority, labels)}
-    model, metrics["text only"] = _train("text only", fresh_model(), text_alone, corpus, seed)
-    model, metrics["text + audio + visual"] = _train(
-        "text + audio + visual", fresh_model(), processor.collate, corpus, seed
-    )
-    save_checkpoint(model, processor, folder)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        for title, streams, place in (
+            ("text only", ["text"], Path(elsewhere) / "text_only"),
+            ("text + audio + visual", ["text", "audio", "visual"], folder),
+        ):
+            recipe = make_recipe(DEMO_RECIPE | {"streams": streams, "seeds": [seed]})
+            train_recipe(recipe, place, title=title)
+            metrics[title] = read_results(place).runs[0].metrics["test"]
 
     rows = _three_utterances(corpus["test"])
     return DemoResult(
@@ -98,54 +92,6 @@ def run_demo(folder: Path, seed: int = 1111) -> DemoResult:
         folder=folder,
         seconds=time.perf_counter() - start,
     )
-
-
-def _train(
-    title: str,
-    model: PGFNetForSequenceClassification,
-    collate: Callable[[Sequence[Mapping[str, Any]]], Any],
-    corpus: Mapping[str, Dataset],
-    seed: int,
-) -> tuple[Any, dict[str, float]]:
-    """Train with LoRA, keep the best epoch by validation MAE, and return the merged model with its test metrics."""
-    with tempfile.TemporaryDirectory() as runs:
-        arguments = TrainingArguments(
-            output_dir=runs,
-            num_train_epochs=16,
-            per_device_train_batch_size=16,
-            per_device_eval_batch_size=64,
-            learning_rate=1e-3,
-            weight_decay=1e-4,
-            lr_scheduler_type="cosine",
-            max_grad_norm=1.0,
-            eval_strategy="epoch",
-            save_strategy="epoch",
-            save_total_limit=1,
-            save_only_model=True,
-            load_best_model_at_end=True,
-            metric_for_best_model="mae",
-            greater_is_better=False,
-            remove_unused_columns=False,
-            dataloader_pin_memory=False,
-            disable_tqdm=True,
-            logging_strategy="no",
-            report_to="none",
-            seed=seed,
-        )
-        trainer = Trainer(
-            model=add_lora(model),
-            args=arguments,
-            data_collator=collate,
-            train_dataset=corpus["train"],
-            eval_dataset=corpus["valid"],
-            compute_metrics=lambda p: mosi_metrics(p.predictions, p.label_ids),
-            callbacks=[ProgressBar(title), EarlyStoppingCallback(early_stopping_patience=8)],
-        )
-        trainer.remove_callback(PrinterCallback)
-        trainer.remove_callback(ProgressCallback)
-        trainer.train()
-        prediction = trainer.predict(corpus["test"])
-        return merge_lora(trainer.model), mosi_metrics(prediction.predictions, prediction.label_ids)
 
 
 def _three_utterances(test: Dataset) -> list[Mapping[str, Any]]:

@@ -6,18 +6,21 @@ Its keys are the fields of [`Recipe`] and those of [`MsaTrainingArguments`], sid
 
 import dataclasses
 import difflib
+import inspect
+import math
 import re
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 from transformers import CONFIG_MAPPING, HfArgumentParser
 
-from hf_msa.models import MsaConfig
+from hf_msa.models import MsaConfig, MsaFeatureExtractor, MsaProcessor
 
+from .adapters import add_lora
 from .arguments import MsaTrainingArguments
 
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
@@ -39,7 +42,8 @@ class Recipe:
         normalize_by: None for statistics of all rows, or "speaker".
         lora: Arguments of `add_lora`; null trains without LoRA.
         initial_checkpoint: Folder or repository of a checkpoint to start from, with its processor, in place of a fresh
-            model; its configuration is kept, so `model` and `processor` must be empty.
+            model; its configuration and normalisation are kept, so `model`, `processor` and `normalize_by` must be
+            empty.
         seeds: Each trains a model of its own (MMSA: 1111 to 1115).
         training: The keys of `MsaTrainingArguments`.
     """
@@ -66,14 +70,26 @@ class Recipe:
         if not self.streams or not set(self.streams) <= set(streams):
             raise ValueError(f"streams: expected some of {', '.join(streams)}, got {self.streams}")
         self.streams = [stream for stream in streams if stream in self.streams]
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
-            raise ValueError(f"seeds: expected different numbers of 0 or more, got {self.seeds}")
+        if (
+            not self.seeds
+            or len(set(self.seeds)) < len(self.seeds)
+            or not all(0 <= seed < 2**32 for seed in self.seeds)  # numpy's limit
+        ):
+            raise ValueError(f"seeds: expected different numbers from 0 to 2**32 - 1, got {self.seeds}")
         if self.normalize_by not in (None, "speaker"):
             raise ValueError(f"normalize_by: expected null or 'speaker', got {self.normalize_by!r}")
-        if self.initial_checkpoint is not None and (self.model or self.processor):
-            raise ValueError("initial_checkpoint: expected model and processor to be empty, since it brings its own")
-        config_class = CONFIG_MAPPING[self.model_type]
-        self.model = _cast_fields(self.model, config_class, "model", extra=("num_labels", "id2label", "label2id"))
+        if self.initial_checkpoint is not None and (self.model or self.processor or self.normalize_by):
+            raise ValueError(
+                "initial_checkpoint: expected model, processor and normalize_by to be empty, since it brings its own"
+            )
+        # Some of transformers' own fields name types that only a type checker knows; ours are plain.
+        fields = dataclasses.fields(CONFIG_MAPPING[self.model_type])
+        hints = {item.name: Any if isinstance(item.type, str) else item.type for item in fields} | _CLASS_FIELDS
+        del hints["text_config"]  # the text model's own
+        self.model = _cast_fields(self.model, hints, "model")
+        self.processor = _cast_fields(self.processor, _PROCESSOR_ARGUMENTS, "processor")
+        if self.lora is not None:
+            self.lora = _cast_fields(self.lora, _LORA_ARGUMENTS, "lora")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as it would stand in a file."""
@@ -89,17 +105,20 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         overrides: "key=value" in place of what the file says; "model.use_gate=false" reaches into a mapping.
 
     Raises:
-        ValueError: For a file that is no mapping, an unknown key, a value of another type than its field.
+        ValueError: For a file that is no mapping, an unknown key, a key that stands there twice, a value of another
+            type than its field.
         OSError: When the file cannot be read.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise OSError(f"{path}: expected a recipe, a YAML file: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: expected a recipe, a YAML file in UTF-8: {error}") from error
     try:
-        values = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: expected YAML, got {error}") from error
+        values = _load_yaml(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: expected YAML, got {' '.join(str(error).split())}") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ValueError(f"{path}: expected keys with values, got {type(values).__name__}")
     for override in overrides:
@@ -119,14 +138,53 @@ def make_recipe(values: Mapping[str, Any]) -> Recipe:
     Raises:
         ValueError: As `read_recipe`.
     """
-    own = {item.name for item in dataclasses.fields(Recipe) if item.init}
-    training = {item.name for item in dataclasses.fields(MsaTrainingArguments) if item.init}
-    _check_known("recipe", values, own | training - {"output_dir", "seed"})
-    cast = _cast_fields({key: values[key] for key in values if key in own}, Recipe, "")
-    cast_training = _cast_fields({key: values[key] for key in values if key in training}, MsaTrainingArguments, "")
+    for key, hint in (("output_dir", "the folder is given to hf-msa train (--output)"), ("seed", "see seeds")):
+        if key in values:
+            raise ValueError(f"{key}: expected no such key in a recipe, got {values[key]!r}; {hint}")
+    # By type hints, since HfArgumentParser writes other types into the fields.
+    own, training = (
+        {item.name: hints[item.name] for item in dataclasses.fields(kind) if item.init}
+        for kind, hints in ((Recipe, get_type_hints(Recipe)), (MsaTrainingArguments, _training_hints()))
+    )
+    _check_known("recipe", values, own | training)
+    cast = _cast_fields({key: values[key] for key in values if key in own}, own)
+    cast_training = _cast_fields({key: values[key] for key in values if key in training}, training)
     recipe, _ = HfArgumentParser((Recipe, MsaTrainingArguments)).parse_dict({**cast, **cast_training})
     recipe.training = cast_training
     return recipe
+
+
+def read_options(options: Sequence[str]) -> dict[str, Any]:
+    """Read "key=value" pairs whose values are YAML.
+
+    Args:
+        options: The pairs.
+
+    Raises:
+        ValueError: For what is no such pair.
+    """
+    values: dict[str, Any] = {}
+    for option in options:
+        _override(values, option)
+    return values
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML, except that of two equal keys the last does not win in silence."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict:
+        if isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key in [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]:
+                if key.value in seen:
+                    problem = f"the key {key.value!r} a second time"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _load_yaml(text: str) -> Any:
+    return yaml.load(text, _Loader)
 
 
 def _override(values: dict[str, Any], override: str) -> None:
@@ -139,7 +197,7 @@ def _override(values: dict[str, Any], override: str) -> None:
         inner = place.get(part)
         place[part] = place = dict(inner) if isinstance(inner, dict) else {}
     try:
-        place[last] = yaml.safe_load(text)
+        place[last] = _load_yaml(text)
     except yaml.YAMLError as error:
         raise ValueError(f"set: expected a YAML value, got {override!r}") from error
 
@@ -148,7 +206,25 @@ def _override(values: dict[str, Any], override: str) -> None:
 _MAPPINGS = {"model": None, "processor": None, "lora": None, "corpus_options": None, "learning_rates": None}
 
 
-def _check_known(name: str, values: Mapping[str, Any], known: set[str]) -> None:
+def _arguments(function: Any, *left_out: str) -> dict[str, Any]:
+    names = set(inspect.signature(function).parameters) - {"self", "kwargs", *left_out}
+    return {name: hint for name, hint in get_type_hints(function).items() if name in names}
+
+
+# What a recipe's mappings may hold, and of which type.
+_LORA_ARGUMENTS = _arguments(add_lora, "model")
+_PROCESSOR_ARGUMENTS = {
+    **_arguments(MsaFeatureExtractor.__init__),
+    **_arguments(MsaProcessor.from_text_pretrained, "name_or_path", "streams"),
+}
+_CLASS_FIELDS = {"num_labels": int, "id2label": dict, "label2id": dict}
+
+
+def _training_hints() -> dict[str, Any]:
+    return get_type_hints(MsaTrainingArguments)
+
+
+def _check_known(name: str, values: Mapping[str, Any], known: Iterable[str]) -> None:
     for key in values:
         if key not in known:
             close = difflib.get_close_matches(key, sorted(known), n=1)
@@ -156,16 +232,13 @@ def _check_known(name: str, values: Mapping[str, Any], known: set[str]) -> None:
             raise ValueError(f"unknown key {key!r} in {name}{hint}")
 
 
-def _cast_fields(values: Mapping[str, Any], dataclass_type: Any, name: str, extra: Sequence[str] = ()) -> dict:
-    """Return values cast to the types of the fields of a dataclass."""
-    # Some of transformers' own fields name types that only a type checker knows; ours are plain.
-    hints = {
-        item.name: Any if isinstance(item.type, str) else item.type for item in dataclasses.fields(dataclass_type)
-    }
+def _cast_fields(values: Mapping[str, Any], hints: Mapping[str, Any], name: str = "") -> dict:
+    """Return values cast to the types that their keys have."""
+    prefix = ""
     if name:
-        _check_known(name, values, set(hints) | set(extra))
-    prefix = f"{name}." if name else ""
-    return {key: cast_value(value, hints.get(key, Any), prefix + key) for key, value in values.items()}
+        _check_known(name, values, hints)
+        prefix = f"{name}."
+    return {key: cast_value(value, hints[key], prefix + key) for key, value in values.items()}
 
 
 def cast_value(value: Any, hint: Any, name: str) -> Any:
@@ -209,6 +282,8 @@ def _cast_union(value: Any, options: tuple[Any, ...], name: str) -> Any:
     if value is None and type(None) in options:
         return None
     options = tuple(option for option in options if option is not type(None))
+    if len(options) == 1:
+        return cast_value(value, options[0], name)
     # A type that the value has already; then, of the others, the first that it can be cast to.
     exact = [option for option in options if isinstance(option, type) and type(value) is option and option is not str]
     for option in (*exact, *(option for option in options if option is not str), *(o for o in options if o is str)):
@@ -229,16 +304,16 @@ def _cast_plain(value: Any, hint: Any, name: str) -> Any:
     if hint in (int, float):
         if isinstance(value, bool) or not isinstance(value, (int, float, str)):
             raise wrong
+        if hint is int and isinstance(value, int):
+            return value
         try:
             number = float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise wrong from None
-        if hint is float:
-            return number
-        if not number.is_integer():
+        if math.isnan(number) or (hint is int and not number.is_integer()):
             raise wrong
-        return int(number)
+        return number if hint is float else int(number)
     return value
 
 
-__all__ = ["Recipe", "cast_value", "make_recipe", "read_recipe"]
+__all__ = ["Recipe", "cast_value", "make_recipe", "read_options", "read_recipe"]

@@ -8,6 +8,7 @@
 All of it grows in a hidden folder beside the output, in which `resume` goes on, and gets its name at the end.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import peft
 from accelerate import PartialState
 from datasets import Dataset, DatasetDict
@@ -32,6 +34,7 @@ from hf_msa.data.fingerprint import corpus_sha256
 from hf_msa.data.rows import SPLITS, STREAMS, CorpusError
 from hf_msa.data.sample_corpus import AUDIO_FEATURES, VISUAL_FEATURES, load_sample_corpus
 from hf_msa.evaluation.loading import load_checkpoint
+from hf_msa.evaluation.metrics import metrics_for
 from hf_msa.evaluation.predictions import (
     Predictions,
     predict_rows,
@@ -100,6 +103,8 @@ def open_corpus(name: str, options: dict[str, Any] | None = None) -> Corpus:
         CorpusError: As `load_corpus`.
     """
     if name == "sample":
+        if options:
+            raise CorpusError(f"corpus_options: expected none for the sample corpus, got {', '.join(options)}")
         features = {"audio_features": AUDIO_FEATURES, "visual_features": VISUAL_FEATURES}
         splits, path = load_sample_corpus(), _SAMPLE
     else:
@@ -132,6 +137,7 @@ def train_recipe(
     resume: bool = False,
     progress: bool = True,
     command: str = "",
+    title: str | None = None,
 ) -> Results | None:
     """Train, save and measure; see the top of this file for what is written.
 
@@ -144,6 +150,7 @@ def train_recipe(
         resume: Go on with an unfinished run of the same recipe on the same corpus.
         progress: Draw a bar per seed on standard error.
         command: What was typed, for the record.
+        title: Of the bars; None takes the name.
 
     Returns:
         What stands in `results.json`; None in all processes but the first.
@@ -157,20 +164,30 @@ def train_recipe(
     state = PartialState()
     corpus = open_corpus(recipe.corpus, recipe.corpus_options)
     place = output.with_name(f".{output.name}.unfinished")
-    run = _Run(recipe, corpus, place, progress and state.is_main_process)
+    name = name or output.name
+    run = _Run(recipe, corpus, place, (title or name) if progress and state.is_main_process else None)
+    is_new = not output.exists()
     if state.is_main_process:
         check_output(output)
         _check_unfinished(place, {"recipe": shareable(recipe), "corpus": corpus.describe()}, resume)
     state.wait_for_everyone()
-    for seed in recipe.seeds:
-        run.train_seed(seed)
+    try:
+        for seed in recipe.seeds:
+            run.train_seed(seed)
+    except BaseException:
+        if state.is_main_process and not _has_progress(place):
+            shutil.rmtree(place, ignore_errors=True)
+            if is_new:
+                with contextlib.suppress(OSError):
+                    output.rmdir()
+        raise
     if not state.is_main_process:
         return None
 
     runs = tuple(run.finished(seed) for seed in recipe.seeds)
     metric, greater_is_better = run.selection
     results = Results(
-        name=name or output.name,
+        name=name,
         recipe=shareable(recipe),
         corpus=corpus.describe(),
         model=run.describe_model(),
@@ -217,25 +234,35 @@ def evaluate_checkpoint(
 class _Run:
     """The seeds of a recipe, each trained, saved and measured by itself."""
 
-    def __init__(self, recipe: Recipe, corpus: Corpus, place: Path, progress: bool) -> None:
+    def __init__(self, recipe: Recipe, corpus: Corpus, place: Path, title: str | None) -> None:
         self.recipe = recipe
         self.corpus = corpus
         self.place = place
-        self.progress = progress
+        self.title = title
         self.config_class = CONFIG_MAPPING[recipe.model_type]
         self.model_class = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[self.config_class]
-        self.text_model = str(offline_text_model()) if recipe.text_model == "offline" else recipe.text_model
-        self.processor = self._make_processor()
-        # Before a large text model is loaded, say what is wrong with the rows.
         if recipe.initial_checkpoint is None:
+            offline = recipe.text_model == "offline"
+            self.text_model = str(offline_text_model()) if offline else recipe.text_model
             fields = corpus.features | {key: value for key, value in recipe.model.items() if key in _ROW_FIELDS}
-            for split in SPLITS:
-                check_dataset(split, corpus.splits[split], self.config_class(**fields), recipe.streams)
+            config = self.config_class(**fields)
+        else:
+            model, self.processor = load_checkpoint(recipe.initial_checkpoint)
+            config = model.config
+            if self.processor.streams != recipe.streams:
+                raise ValueError(
+                    f"streams: expected those of the initial checkpoint, {', '.join(self.processor.streams)}, "
+                    f"got {', '.join(recipe.streams)}"
+                )
+        # Before a large text model is loaded, say what is wrong with the rows.
+        for split in SPLITS:
+            check_dataset(split, corpus.splits[split], config, recipe.streams)
+        self.selection = self._choose_selection(config)
+        if recipe.initial_checkpoint is None:
+            self.processor = self._make_processor()
 
     def _make_processor(self) -> Any:
         recipe = self.recipe
-        if recipe.initial_checkpoint is not None:
-            return load_checkpoint(recipe.initial_checkpoint)[1]
         features = {key: recipe.model[key] for key in _FEATURE_FIELDS if key in recipe.model}
         processor = PROCESSOR_MAPPING[self.config_class].from_text_pretrained(
             self.text_model, streams=recipe.streams, **self.corpus.features | features | recipe.processor
@@ -255,15 +282,17 @@ class _Run:
             model = self.model_class.from_text_pretrained(self.text_model, **fields)
         return model if recipe.lora is None else add_lora(model, **recipe.lora)
 
-    @property
-    def selection(self) -> tuple[str, bool]:
-        """The metric that makes an epoch or a seed the best, and whether high is good."""
-        config = json.loads((self._folder(self.recipe.seeds[0]) / "config.json").read_text(encoding="utf-8"))
-        if len(config.get("id2label") or [0]) > 1:
-            return "accuracy", True
+    def _choose_selection(self, config: Any) -> tuple[str, bool]:
+        """Return the metric that makes a seed the best, and whether high is good; an epoch's, but for the loss."""
         arguments = self._arguments(self.recipe.seeds[0])
         metric = (arguments.metric_for_best_model or "mae").removeprefix("eval_")
-        return metric, bool(arguments.greater_is_better)
+        scores = metrics_for(config.label_range, config.num_labels)([0, 0], [0, 0])
+        known = [key for key, value in scores.items() if np.isscalar(value)]
+        if config.num_labels > 1 and metric in ("mae", "loss"):
+            return "accuracy", True
+        if metric not in (*known, "loss"):
+            raise ValueError(f"metric_for_best_model: expected loss, {', '.join(known)}, got {metric!r}")
+        return ("mae", False) if metric == "loss" else (metric, bool(arguments.greater_is_better))
 
     def train_seed(self, seed: int) -> None:
         """Train one seed, or go on with it, unless it is finished."""
@@ -277,7 +306,7 @@ class _Run:
             self.processor,
             train_dataset=self.corpus.splits["train"],
             eval_dataset=self.corpus.splits["valid"],
-            callbacks=[ProgressBar(f"seed {seed}")] if self.progress else [],
+            callbacks=[] if self.title is None else [ProgressBar(f"{self.title}, seed {seed}")],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.remove_callback(ProgressCallback)
@@ -295,14 +324,15 @@ class _Run:
         """Return the model's configuration and its parameters."""
         model = self.make_model(self.recipe.seeds[0])
         sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+        text_model = _without_folders(model.config.text_model_name_or_path)
+        config = json.loads(model.config.to_json_string()) | {"text_model_name_or_path": text_model}
+        config["text_config"].pop("_name_or_path", None)
         return {
             "class": self.model_class.__name__,
-            "text_model": OFFLINE_TEXT_MODEL
-            if self.recipe.text_model == "offline"
-            else _without_folders(self.recipe.text_model),
+            "text_model": text_model,
             "parameters": sum(size for size, _ in sizes),
             "trainable_parameters": sum(size for size, trained in sizes if trained),
-            "config": json.loads(model.config.to_json_string()),
+            "config": config,
         }
 
     def _arguments(self, seed: int) -> MsaTrainingArguments:
@@ -326,12 +356,13 @@ class _Run:
         found = {split: predict_rows(saved, processor, self.corpus.splits[split]) for split in SPLITS}
         write_predictions([(seed, split, own) for split, own in found.items()], self.place / f"{seed}.parquet")
         state = trainer.state
-        steps_per_epoch = state.max_steps / state.num_train_epochs
+        epochs = state.epoch or 0.0
+        best_step = state.best_global_step or state.global_step
         result = SeedResult(
             seed=seed,
             checkpoint=f"seeds/{seed}",
-            best_epoch=round((state.best_global_step or state.global_step) / steps_per_epoch, 2),
-            epochs=round(state.global_step / steps_per_epoch, 2),
+            best_epoch=round(epochs * best_step / max(state.global_step, 1), 2),
+            epochs=round(epochs, 2),
             seconds=seconds,
             metrics={split: score_predictions(own, saved.config) for split, own in found.items()},
         )
@@ -380,10 +411,14 @@ def _with_streams(dataset: Dataset, streams: list[str]) -> Dataset:
     return dataset.remove_columns([stream for stream in STREAMS if stream not in streams])
 
 
+def _has_progress(place: Path) -> bool:
+    return any(place.glob("training/*/checkpoint-*")) or any(place.glob("seeds/*"))
+
+
 def _check_unfinished(place: Path, description: dict[str, Any], resume: bool) -> None:
     """Make the folder in which a run grows, or find an unfinished one there."""
     file = place / "run.json"
-    has_progress = any(place.glob("training/*/checkpoint-*")) or any(place.glob("seeds/*"))
+    has_progress = _has_progress(place)
     if resume and has_progress:
         found = json.loads(file.read_text(encoding="utf-8"))
         for key, value in json.loads(json.dumps(description)).items():
@@ -412,6 +447,8 @@ def _assemble(results: Results, place: Path, output: Path) -> None:
     write_predictions(found, fresh / PREDICTIONS_FILE)
     results.write(fresh)
     replace_folder(fresh, output)
+    for left in (place / "seeds").glob(".*"):  # half a checkpoint of a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
     # Last, so that a run killed here is still one that can be resumed.
     (place / "seeds").rename(output / "seeds")
     shutil.rmtree(place, ignore_errors=True)

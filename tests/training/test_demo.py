@@ -1,10 +1,13 @@
 """The demo itself (slow), and what it is made of."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from hf_msa.data.utterances import read_utterances, write_utterances
-from hf_msa.training.demo import run_demo
+from hf_msa.training.demo import DEMO_RECIPE, run_demo
+from hf_msa.training.recipe import make_recipe, read_recipe
 
 
 def test_utterances_come_back_from_their_file_as_they_went(tmp_path):
@@ -36,3 +39,8 @@ def test_the_demo_beats_its_text_only_run_and_predicts_in_a_fresh_process(tmp_pa
         assert min(prediction["shares"].values()) > 0.01
     scores = [prediction["score"] for prediction in result.predictions]
     assert scores[0] < scores[2]
+
+
+def test_the_demo_is_the_sample_recipe():
+    recipe = read_recipe(Path(__file__).parents[2] / "examples/configs/pgf_net_sample.yaml")
+    assert recipe.to_dict() == make_recipe(DEMO_RECIPE).to_dict()
