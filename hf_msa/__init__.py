@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 from .models import (
+    AGFNConfig,
+    AGFNForSequenceClassification,
+    AGFNModel,
+    AGFNProcessor,
     MsaFeatureExtractor,
     MsaOutput,
     MsaPipeline,
@@ -31,6 +35,10 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "AGFNConfig",
+    "AGFNForSequenceClassification",
+    "AGFNModel",
+    "AGFNProcessor",
     "MsaFeatureExtractor",
     "MsaOutput",
     "MsaPipeline",

@@ -292,7 +292,7 @@ def test_evaluate_reads_options_as_yaml(place):
 
 def test_evaluate_refuses_a_text_model(place):
     result = run("evaluate", place.text, "--corpus", place.corpus)
-    assert_refused(result, "model: expected one of type pgf_net, got", "'bert'")
+    assert_refused(result, "model: expected one of type agfn, pgf_net, got", "'bert'")
 
 
 # compare

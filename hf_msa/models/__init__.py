@@ -13,16 +13,20 @@ from transformers import (
 )
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from .configuration_agfn import AGFNConfig
 from .configuration_msa import MsaConfig
 from .configuration_pgf_net import PGFNetConfig
 from .feature_extraction_msa import MsaFeatureExtractor
+from .modeling_agfn import AGFNForSequenceClassification, AGFNGates, AGFNModel, AGFNPreTrainedModel
 from .modeling_msa import MsaExplanation, MsaModelOutput, MsaOutput, MsaPreTrainedModel
 from .modeling_pgf_net import PGFNetForSequenceClassification, PGFNetModel, PGFNetPreTrainedModel
 from .pipeline_msa import MsaPipeline
+from .processing_agfn import AGFNProcessor
 from .processing_msa import MsaProcessor
 from .processing_pgf_net import PGFNetProcessor
 
 for _config, _model, _classifier, _processor in (
+    (AGFNConfig, AGFNModel, AGFNForSequenceClassification, AGFNProcessor),
     (PGFNetConfig, PGFNetModel, PGFNetForSequenceClassification, PGFNetProcessor),
 ):
     AutoConfig.register(_config.model_type, _config)
@@ -39,6 +43,12 @@ PIPELINE_REGISTRY.register_pipeline(
 )
 
 __all__ = [
+    "AGFNConfig",
+    "AGFNForSequenceClassification",
+    "AGFNGates",
+    "AGFNModel",
+    "AGFNPreTrainedModel",
+    "AGFNProcessor",
     "MsaConfig",
     "MsaExplanation",
     "MsaFeatureExtractor",

@@ -39,6 +39,7 @@ class MsaTrainingArguments(TrainingArguments):
         default=True,
         metadata={"help": "Or a resumed run would forget how long it has been waiting for a better epoch."},
     )
+    per_device_eval_batch_size: int = field(default=64, metadata={"help": "Evaluation holds no gradients."})
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "The collator needs text, words and raw streams."}
     )

@@ -290,12 +290,12 @@ def test_a_checkpoint_a_configuration_and_a_model_type_can_be_loaded(model, tmp_
 
 
 def test_another_model_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="expected one of type pgf_net, got 'bert' of type 'bert'"):
+    with pytest.raises(ValueError, match="expected one of type agfn, pgf_net, got 'bert' of type 'bert'"):
         load_for_benchmark("bert")
     BertModel(BertConfig(hidden_size=4, num_hidden_layers=1, num_attention_heads=1, vocab_size=9)).save_pretrained(
         tmp_path
     )
-    with pytest.raises(ValueError, match="expected one of type pgf_net"):
+    with pytest.raises(ValueError, match="expected one of type agfn, pgf_net"):
         load_for_benchmark(tmp_path)
 
 

@@ -1,9 +1,9 @@
-"""Tiny PGF-Nets around every family of text models, and batches for them."""
+"""Tiny models around every family of text models, and batches for them."""
 
 import torch
 from transformers import BertConfig, ElectraConfig, RobertaConfig, XLMRobertaConfig
 
-from hf_msa.models import PGFNetConfig, PGFNetForSequenceClassification
+from hf_msa.models import AGFNConfig, AGFNForSequenceClassification, PGFNetConfig, PGFNetForSequenceClassification
 
 SIZES = {
     "vocab_size": 400,
@@ -36,6 +36,22 @@ def tiny_model(family="bert", seed=0, model_class=PGFNetForSequenceClassificatio
         for name, parameter in model.named_parameters():
             if "text_encoder" not in name:
                 parameter.add_(0.3 * torch.randn_like(parameter))
+    return model
+
+
+def tiny_agfn_config(family="bert", **fields):
+    """Return a configuration with 3 audio and 2 visual columns."""
+    sizes = {"audio_dim": 3, "visual_dim": 2, "hidden_size": 8, "num_attention_heads": 2, "num_encoder_layers": 2}
+    return AGFNConfig(text_config=TEXT_CONFIGS[family].to_dict(), **(sizes | fields))
+
+
+def tiny_agfn(family="bert", seed=0, model_class=AGFNForSequenceClassification, **fields):
+    """Return an AGFN in evaluation mode with large enough weights for every part to matter."""
+    torch.manual_seed(seed)
+    model = model_class(tiny_agfn_config(family, **fields)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
     return model
 
 

@@ -118,7 +118,7 @@ def test_no_lora_stays_no_lora_however_often_a_recipe_is_read(tmp_path):
         ("streams: text", "streams: expected a list, got 'text'"),
         ("streams: [gaze]", r"streams: expected some of text, audio, visual, got \['gaze'\]"),
         ("streams: []", "streams: expected some of"),
-        ("model_type: bert", "model_type: expected one of pgf_net, got 'bert'"),
+        ("model_type: bert", "model_type: expected one of agfn, pgf_net, got 'bert'"),
         ("model: [use_gate]", r"model: expected a mapping, got \['use_gate'\]"),
         ("model: {use_gate: 1}", "model.use_gate: expected bool, got 1"),
         ("model: {gate_type: wide}", "model.gate_type: expected 'low_rank' or 'full', got 'wide'"),

@@ -1,0 +1,342 @@
+r"""AGFN: two gates that weigh text, audio and visual by how certain and how important they are.
+
+Paper: AGFN, "Adaptive Gated Fusion Network", Han Wu, Yanming Sun, Yunhe Yang and Derek F. Wong, arXiv 2510.01677. No
+code of the authors is known.
+
+     text                 audio               visual
+       |                    |                    |
+   BERT, W_t           BiLSTM             BiLSTM                 h_T, h_A, h_V
+       |                    |                    |
+   cross-modal attention: each reads the other two             h' = LN(h + MHA(h, others))
+       |                    |                    |
+     mean                 mean                 mean               over what is real
+       '--------------------+--------------------'
+                            |  z = MLP([h_T; h_A; h_V])
+              .-------------+-------------.
+              |                           |
+      entropy gate                importance gate
+   w = softmax(z exp(-H/tau))     h_imp = W_f [sigma(z_m) h_m]
+   h_ent = sum w_m h_m                    |
+              |                           |
+              '---- alpha --- 1 - alpha --'
+                            |
+                         h_fused ---- f ----> score        + lambda MSE(f(h + r), f(h)), while training
+
+Choices where the paper is open ("ours" in the configuration): the width, one z for both gates (the paper has one
+symbol), softmax of a state as its distribution and entropy divided by log D, keys and values of the attention from
+both other modalities, mean pooling. What the paper's ablation rows mean is unclear, since labels and text contradict
+each other; `gate_variant` names what is there.
+
+A missing modality gets weight 0 in both gates and is read by no one. A text of nothing but the tokenizer's two special
+tokens, as the processor leaves a missing one, counts as missing.
+
+The layers are in `layers_agfn.py`.
+
+Shapes: B batch, L text length, T frames, F raw feature size, D width, M modalities, C classes.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor, nn
+from transformers.utils import ModelOutput, can_return_tuple
+
+from .configuration_agfn import AGFNConfig
+from .layers_agfn import (
+    STREAM_ENCODERS,
+    CrossModalAttention,
+    DualGate,
+    PredictionHead,
+    stack_states,
+    virtual_adversarial_loss,
+)
+from .modeling_msa import (
+    MsaExplanation,
+    MsaModelOutput,
+    MsaOutput,
+    MsaPreTrainedModel,
+    masked_stream,
+    msa_loss,
+    text_encoder_from_config,
+)
+
+if TYPE_CHECKING:
+    # As in modeling_pgf_net.py: with these lines processor and pipeline travel with a saved model.
+    from .pipeline_msa import MsaPipeline  # noqa: F401
+    from .processing_agfn import AGFNProcessor  # noqa: F401
+
+# [CLS] and [SEP], or <s> and </s>: all that the processor makes of a missing text.
+_NUM_SPECIAL_TOKENS = 2
+
+
+@dataclass
+class AGFNGates(ModelOutput):
+    """What the gates decided; None for what a variant does not have.
+
+    Args:
+        entropy_weights: (B, 3) weights of text, audio and visual, summing to 1.
+        importance_gates: (B, 3) gates in (0, 1).
+        alpha: (1,) share of the entropy gate in the blend.
+    """
+
+    entropy_weights: Tensor | None = None
+    importance_gates: Tensor | None = None
+    alpha: Tensor | None = None
+
+
+class AGFNPreTrainedModel(MsaPreTrainedModel):
+    """The base class of both AGFN models."""
+
+    config_class = AGFNConfig
+    base_model_prefix = "agfn"
+    modules_to_save: ClassVar[tuple[str, ...]] = (
+        "text_proj",
+        "audio_encoder",
+        "visual_encoder",
+        "text_attention",
+        "audio_attention",
+        "visual_attention",
+        "gate",
+        "classifier",
+    )
+    _no_split_modules = (
+        "BertLayer",
+        "RobertaLayer",
+        "XLMRobertaLayer",
+        "ElectraLayer",
+        "BertEmbeddings",
+        "RobertaEmbeddings",
+        "XLMRobertaEmbeddings",
+        "ElectraEmbeddings",
+        "LSTMEncoder",
+        "TransformerEncoder",
+        "CrossModalAttention",
+        "DualGate",
+    )
+
+
+class AGFNModel(AGFNPreTrainedModel):
+    """Three encoders, cross-modal attention and the dual gate.
+
+    Args:
+        config: The configuration.
+    """
+
+    _keys_to_ignore_on_load_unexpected = (r"^classifier\.",)
+
+    def __init__(self, config: AGFNConfig) -> None:
+        super().__init__(config)
+        self.text_encoder = text_encoder_from_config(config.text_config)
+        self.text_proj = nn.Linear(config.text_config.hidden_size, config.hidden_size)
+        self.audio_encoder = STREAM_ENCODERS[config.audio_encoder](config.audio_dim, config)
+        self.visual_encoder = STREAM_ENCODERS[config.visual_encoder](config.visual_dim, config)
+        self.text_attention = CrossModalAttention(config)
+        self.audio_attention = CrossModalAttention(config)
+        self.visual_attention = CrossModalAttention(config)
+        self.gate = DualGate(config)
+        self.post_init()
+        self.freeze_text_model()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        audio_values: Tensor | None = None,
+        audio_attention_mask: Tensor | None = None,
+        visual_values: Tensor | None = None,
+        visual_attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        output_gates: bool = False,
+    ) -> MsaModelOutput:
+        """Encode the three streams and fuse them. Masks: 1 real, 0 padding; None means all real.
+
+        Args:
+            input_ids: (B, L) tokens with the tokenizer's special ones; or `inputs_embeds`.
+            attention_mask: (B, L) of the text; two tokens or less are the special ones of a missing text.
+            audio_values: (B, T_a, F_a) frames, or None when missing.
+            audio_attention_mask: (B, T_a); a row of zeros is a missing stream.
+            visual_values: (B, T_v, F_v) frames, or None when missing.
+            visual_attention_mask: (B, T_v); a row of zeros is a missing stream.
+            inputs_embeds: (B, L, D) token embeddings in place of `input_ids`.
+            output_attentions: Return the cross-modal attention weights of text, audio and visual, (B, H, L, S) each.
+            output_hidden_states: Return the text model's states, all layers.
+            output_gates: Return [`AGFNGates`].
+
+        Raises:
+            ValueError: For a stream of another feature size, batch size or mask shape.
+        """
+        given = inputs_embeds if input_ids is None else input_ids
+        if given is None or (input_ids is not None and inputs_embeds is not None):
+            raise ValueError("input_ids: expected either input_ids or inputs_embeds, got both or neither")
+        batch_size, text_length = given.shape[:2]
+        if attention_mask is None:
+            attention_mask = torch.ones(batch_size, text_length, dtype=torch.long, device=given.device)
+        elif attention_mask.shape != (batch_size, text_length):
+            raise ValueError(
+                f"attention_mask: expected {(batch_size, text_length)} as input_ids, got {tuple(attention_mask.shape)}"
+            )
+        if output_attentions is None:
+            output_attentions = bool(self.config.output_attentions)
+        if output_hidden_states is None:
+            output_hidden_states = bool(self.config.output_hidden_states)
+
+        encoded = self.text_encoder(
+            input_ids=input_ids,
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            output_hidden_states=output_hidden_states,
+        )
+        text = self.text_proj(encoded.last_hidden_state)
+        has_text_B1 = attention_mask.sum(dim=1, keepdim=True) > _NUM_SPECIAL_TOKENS
+        text_mask = attention_mask.bool() & has_text_B1
+        audio, audio_mask = self.audio_encoder(
+            *masked_stream("audio", audio_values, audio_attention_mask, self.config.audio_dim, batch_size, text)
+        )
+        visual, visual_mask = self.visual_encoder(
+            *masked_stream("visual", visual_values, visual_attention_mask, self.config.visual_dim, batch_size, text)
+        )
+
+        refined, attentions = [], []
+        streams = ((text, text_mask), (audio, audio_mask), (visual, visual_mask))
+        for i, attention in enumerate((self.text_attention, self.audio_attention, self.visual_attention)):
+            others, masks = zip(*(streams[j] for j in range(3) if j != i), strict=True)
+            states, weights = attention(
+                streams[i][0], torch.cat(others, dim=1), torch.cat(masks, dim=1), output_attentions
+            )
+            refined.append(states)
+            attentions.append(weights)
+        pooled_BMD, present_BM = stack_states(refined, [mask for _, mask in streams])
+        fused, entropy_weights, importance_gates, alpha = self.gate(pooled_BMD, present_BM)
+
+        return MsaModelOutput(
+            last_hidden_state=encoded.last_hidden_state,
+            fused_state=fused,
+            hidden_states=encoded.hidden_states if output_hidden_states else None,
+            attentions=tuple(attentions) if output_attentions else None,
+            gates=AGFNGates(entropy_weights, importance_gates, alpha) if output_gates else None,
+        )
+
+
+class AGFNForSequenceClassification(AGFNPreTrainedModel):
+    """AGFN with its head: one sentiment score, or classes with `num_labels > 1`.
+
+    Args:
+        config: The configuration.
+    """
+
+    def __init__(self, config: AGFNConfig) -> None:
+        super().__init__(config)
+        self.agfn = AGFNModel(config)
+        self.dropout = nn.Dropout(config.classifier_dropout)
+        self.classifier = PredictionHead(config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        audio_values: Tensor | None = None,
+        audio_attention_mask: Tensor | None = None,
+        visual_values: Tensor | None = None,
+        visual_attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        output_gates: bool = False,
+    ) -> MsaOutput:
+        """Score utterances; see [`AGFNModel.forward`] for the streams and what can be asked for.
+
+        Args:
+            input_ids: (B, L) tokens with the tokenizer's special ones; or `inputs_embeds`.
+            attention_mask: (B, L) of the text.
+            audio_values: (B, T_a, F_a) frames, or None when missing.
+            audio_attention_mask: (B, T_a).
+            visual_values: (B, T_v, F_v) frames, or None when missing.
+            visual_attention_mask: (B, T_v).
+            labels: (B,) scores, or class numbers with `num_labels > 1`; gives a loss, while training with the virtual
+                adversarial one, and `losses` with both.
+            inputs_embeds: (B, L, D) token embeddings in place of `input_ids`.
+            output_attentions: Return the cross-modal attention weights.
+            output_hidden_states: Return the text model's states and the fused state that the head reads.
+            output_gates: Return [`AGFNGates`].
+
+        Raises:
+            ValueError: For a stream or labels of a shape or value that does not fit.
+        """
+        output = self.agfn(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            audio_values=audio_values,
+            audio_attention_mask=audio_attention_mask,
+            visual_values=visual_values,
+            visual_attention_mask=visual_attention_mask,
+            inputs_embeds=inputs_embeds,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            output_gates=output_gates,
+            return_dict=True,
+        )
+        logits = self.classifier(self.dropout(output.fused_state))
+        loss, losses = None, None
+        if labels is not None:
+            losses = {"task": msa_loss(logits, labels, self.config)}
+            loss = losses["task"]
+            if self.training and self.config.virtual_adversarial_weight > 0:
+                losses["adversarial"] = virtual_adversarial_loss(
+                    self.classifier,
+                    output.fused_state,
+                    self.config.virtual_adversarial_steps,
+                    self.config.virtual_adversarial_xi,
+                    self.config.virtual_adversarial_epsilon,
+                )
+                loss = loss + self.config.virtual_adversarial_weight * losses["adversarial"]
+        return MsaOutput(
+            loss=loss,
+            logits=logits,
+            losses=losses,
+            fused_state=None if output.hidden_states is None else output.fused_state,
+            hidden_states=output.hidden_states,
+            attentions=output.attentions,
+            gates=output.gates,
+        )
+
+    @torch.no_grad()
+    def explain(self, **batch: Tensor) -> MsaExplanation:
+        """Return the scores with the share of each stream, read from the gates; there is no share per word.
+
+        The entropy gate's weights, the importance gates divided by their sum, or both blended by alpha. This describes
+        what was mixed; it is no proof of cause.
+
+        Args:
+            batch: What `forward` takes.
+
+        Raises:
+            ValueError: In the variant without gates.
+        """
+        if self.config.gate_variant == "concat":
+            raise ValueError("explain: expected a model with gates, got gate_variant='concat'")
+        was_training = self.training
+        self.eval()
+        output = self(**batch, output_gates=True)
+        self.train(was_training)
+        gates = output.gates
+        parts = []
+        if gates.entropy_weights is not None:
+            parts.append(gates.entropy_weights)
+        if gates.importance_gates is not None:
+            sums_B1 = gates.importance_gates.sum(dim=1, keepdim=True)
+            parts.append(gates.importance_gates / sums_B1.clamp(min=torch.finfo(sums_B1.dtype).tiny))
+        shares = parts[0] if len(parts) == 1 else gates.alpha * parts[0] + (1 - gates.alpha) * parts[1]
+        return MsaExplanation(logits=output.logits, stream_shares=shares.float())
+
+
+AGFNModel.register_for_auto_class("AutoModel")
+AGFNForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")
+
+__all__ = ["AGFNForSequenceClassification", "AGFNGates", "AGFNModel", "AGFNPreTrainedModel"]

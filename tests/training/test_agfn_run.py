@@ -1,0 +1,55 @@
+"""AGFN is trained, measured and explained by the same commands as every model."""
+
+import math
+
+import pytest
+import torch
+from tiny_models import tiny_agfn, tiny_batch
+from tiny_run import recipe_values, write_corpus, write_text_model
+from transformers import pipeline
+
+from hf_msa.training import evaluate_checkpoint, make_recipe, train_recipe
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    place = tmp_path_factory.mktemp("agfn")
+    text_model, corpus = write_text_model(place / "text"), write_corpus(place / "corpus.pkl")
+    values = recipe_values(text_model, corpus, model_type="agfn", lora=None, seeds=[1])
+    values["model"] = {"hidden_size": 8, "num_attention_heads": 2, "num_encoder_layers": 1}
+    values["learning_rates"] = {"text_encoder": 1e-4}
+    results = train_recipe(make_recipe(values), place / "run", progress=False)
+    return place / "run", corpus, results
+
+
+def test_the_saved_checkpoint_repeats_the_numbers(run):
+    folder, corpus, results = run
+    assert evaluate_checkpoint(str(folder), str(corpus)) == results.runs[0].metrics["test"]
+    assert math.isfinite(results.runs[0].metrics["test"]["mae"])
+    assert results.model["trainable_parameters"] == results.model["parameters"]
+
+
+def test_the_pipeline_gives_the_share_of_each_stream(run):
+    pipe = pipeline("multimodal-sentiment-analysis", model=str(run[0]))
+    found = pipe({"text": "the movie was good", "audio": torch.ones(4, 3)}, explain=True)
+    assert set(found) == {"score", "label", "shares"}
+    assert found["shares"]["visual"] == 0
+    assert sum(found["shares"].values()) == pytest.approx(1)
+
+
+def test_accumulated_gradients_equal_those_of_the_whole_batch():
+    """Without the adversarial loss, whose random directions are drawn per batch."""
+    batch, labels = tiny_batch(4), torch.tensor([1.0, -1.0, 2.0, 0.0])
+
+    def gradients(parts):
+        model = tiny_agfn(
+            virtual_adversarial_weight=0.0, encoder_dropout=0.0, attention_dropout=0.0, classifier_dropout=0.0
+        )
+        for part in parts:
+            output = model(**{key: value[part] for key, value in batch.items()}, labels=labels[part])
+            (output.loss / len(parts)).backward()
+        return {name: parameter.grad for name, parameter in model.named_parameters()}
+
+    whole, accumulated = gradients([slice(0, 4)]), gradients([slice(0, 2), slice(2, 4)])
+    for name, gradient in whole.items():
+        torch.testing.assert_close(accumulated[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
