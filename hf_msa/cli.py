@@ -1,4 +1,4 @@
-"""The command line: `hf-msa demo | predict | train | evaluate | compare | card | convert | benchmark`.
+"""The command line: `hf-msa demo | predict | train | evaluate | compare | robustness | card | convert | benchmark`.
 
 It parses, calls and prints; the work is done elsewhere.
 """
@@ -282,6 +282,40 @@ def compare(
         return
     _print_metrics(split, dict(zip(comparison.names, comparison.metrics, strict=True)))
     Console(soft_wrap=True).print(f"\n{comparison}", highlight=False, markup=False)
+
+
+@app.command()
+@_clear_errors
+def robustness(
+    run: Annotated[Path, typer.Argument(help="Folder of a run of hf-msa train.")],
+    stream: Annotated[str, typer.Option(help="audio or visual: the stream that gets noise.")] = "visual",
+    strengths: Annotated[
+        list[float] | None, typer.Option("--strength", help="Noise in standard deviations; may be repeated.")
+    ] = None,
+    corpus: Annotated[str | None, typer.Option(help="As of hf-msa train.", show_default="the run's own")] = None,
+    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    psc: Annotated[bool, typer.Option("--psc", help="Prediction-space correlation too (extra plots).")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure how a run's error grows with noise on one stream, and whether its gates notice.
+
+    Example: hf-msa robustness runs/agfn_sample --stream visual --strength 1 --strength 3
+    """
+    _quiet()
+    from .evaluation.results import read_results
+    from .evaluation.robustness import measure_robustness
+    from .training.run import open_split
+
+    recipe = read_results(run).recipe
+    rows = open_split(corpus or recipe["corpus"], split, recipe["corpus_options"] if corpus is None else {})
+    with Console(stderr=True).status("measuring") as status:
+        found = measure_robustness(run, rows, split, stream, strengths or (1.0, 2.0, 3.0), psc, status.update)
+    if as_json:
+        _print_json(found.to_dict())
+        return
+    from .hub.card import robustness_table
+
+    Console(soft_wrap=True).print(robustness_table([found.to_dict()]), highlight=False, markup=False)
 
 
 @app.command()

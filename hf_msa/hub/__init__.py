@@ -1,5 +1,5 @@
 """Publishing: cards whose numbers come from results.json."""
 
-from .card import comparison_table, fill_card, results_table, tried_table
+from .card import comparison_table, fill_card, results_table, robustness_table, tried_table
 
-__all__ = ["comparison_table", "fill_card", "results_table", "tried_table"]
+__all__ = ["comparison_table", "fill_card", "results_table", "robustness_table", "tried_table"]

@@ -4,6 +4,7 @@ A card has places for them, each with the files it is made from, relative to the
 
     <!-- results: pgf_net_mosi_text.json -->            a table of runs, a row each
     <!-- comparison: pgf_net_composite_gain.json -->    what `hf-msa compare --json` printed
+    <!-- robustness: agfn_visual.json -->               what `hf-msa robustness --json` printed
     <!-- tried: pgf_net_tried.json -->                  the configurations that were tried, and their validation error
     ...                                                 replaced
     <!-- end -->
@@ -17,7 +18,7 @@ from typing import Any
 
 from hf_msa.evaluation.results import Results, read_results
 
-_PLACE = re.compile(r"<!-- (results|comparison|tried): ([^>]*?) -->\n(.*?)<!-- end -->", re.DOTALL)
+_PLACE = re.compile(r"<!-- (results|comparison|robustness|tried): ([^>]*?) -->\n(.*?)<!-- end -->", re.DOTALL)
 _COLUMNS = {
     "mae": "MAE",
     "corr": "corr",
@@ -49,6 +50,7 @@ def fill_card(card: str, folder: str | Path) -> str:
     makers: dict[str, Callable[[Sequence[Path]], str]] = {
         "results": lambda files: results_table([read_results(file) for file in files]),
         "comparison": lambda files: "\n".join(comparison_table(_read_json(file)) for file in files),
+        "robustness": lambda files: robustness_table([_read_json(file) for file in files]),
         "tried": lambda files: "\n".join(tried_table(_read_json(file)) for file in files),
     }
 
@@ -105,6 +107,48 @@ def comparison_table(comparison: dict[str, Any]) -> str:
     )
 
 
+def robustness_table(found: Sequence[dict[str, Any]]) -> str:
+    """Return what `hf-msa robustness --json` printed as a table, a row per run.
+
+    Args:
+        found: Objects of runs with noise of the same strengths on the same stream.
+
+    Raises:
+        ValueError: When they differ in stream, split or strengths.
+    """
+    settings = [(run["stream"], run["split"], [rise["strength"] for rise in run["rises"]]) for run in found]
+    if any(setting != settings[0] for setting in settings):
+        raise ValueError(f"robustness: expected the same stream, split and strengths in every file, got {settings}")
+    stream, split, strengths = settings[0]
+    heads = [f"rise at {strength:g} sd" for strength in strengths]
+    lines = [_row("run", "seeds", "MAE", *heads, "gate response", "PSC", "PSC, turned at will")]
+    lines.append(_row(*["---"] * (len(heads) + 6)))
+    for run in found:
+        rises = [
+            f"{r['difference']:+.3f} ({r['low']:+.3f} to {r['high']:+.3f})" for r in (x["rise"] for x in run["rises"])
+        ]
+        gates = _spread([gate["rank_correlation"] for gate in run["gates"]])
+        spaces = [_spread([space[key] for space in run["spaces"]]) for key in ("mean", "invariant_mean")]
+        lines.append(_row(run["name"], str(len(run["seeds"])), f"{run['error']:.3f}", *rises, gates, *spaces))
+    lines += [
+        "",
+        f"Gaussian noise on the {stream} stream of the {split} split, in standard deviations of its columns: rise of "
+        "the MAE with its 95% interval over utterances and seeds. Gate response: Spearman's correlation between "
+        "strength and the stream's weight, mean ± deviation over seeds; below 0 the model turns away from noise. PSC: "
+        "prediction-space correlation, mean ± deviation over seeds (each a mean over five layouts); lower is better.",
+    ]
+    return "\n".join(lines)
+
+
+def _spread(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None and value == value]
+    if not known:
+        return "-"
+    mean = sum(known) / len(known)
+    deviation = (sum((value - mean) ** 2 for value in known) / len(known)) ** 0.5
+    return f"{mean:.3f} ± {deviation:.3f}"
+
+
 def tried_table(tried: Sequence[dict[str, Any]]) -> str:
     """Return the configurations that were tried, in their order.
 
@@ -140,4 +184,4 @@ def _read_json(file: Path) -> Any:
         raise ValueError(f"{file}: expected JSON that hf-msa wrote, got {error}") from error
 
 
-__all__ = ["comparison_table", "fill_card", "results_table", "tried_table"]
+__all__ = ["comparison_table", "fill_card", "results_table", "robustness_table", "tried_table"]

@@ -118,6 +118,22 @@ def open_corpus(name: str, options: dict[str, Any] | None = None) -> Corpus:
     return Corpus(splits, path, name, features)
 
 
+def open_split(name: str, split: str, options: dict[str, Any] | None = None) -> Dataset:
+    """Load one split of the corpus of a recipe.
+
+    Args:
+        name: As for `open_corpus`.
+        split: train, valid or test.
+        options: Of `load_corpus`.
+
+    Raises:
+        ValueError: For another split, and as `open_corpus`.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split: expected {', '.join(SPLITS)}, got {split!r}")
+    return open_corpus(name, options).splits[split]
+
+
 def _find_corpus(name: str) -> Path:
     root = os.environ.get(CORPORA_VARIABLE)
     places = [Path(name)] if Path(name).is_absolute() or not root else [Path(root) / name, Path(name)]
@@ -223,10 +239,8 @@ def evaluate_checkpoint(
     Raises:
         ValueError: When the split does not exist, or its rows do not fit the model.
     """
-    if split not in SPLITS:
-        raise ValueError(f"split: expected {', '.join(SPLITS)}, got {split!r}")
     model, processor = load_checkpoint(name_or_path, revision, trust_remote_code)
-    rows = open_corpus(corpus, corpus_options).splits[split]
+    rows = open_split(corpus, split, corpus_options)
     check_dataset(split, rows, model.config, processor.streams)
     return score_predictions(predict_rows(model, processor, rows), model.config)
 
@@ -454,4 +468,4 @@ def _assemble(results: Results, place: Path, output: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)
 
 
-__all__ = ["Corpus", "evaluate_checkpoint", "last_checkpoint", "open_corpus", "train_recipe"]
+__all__ = ["Corpus", "evaluate_checkpoint", "last_checkpoint", "open_corpus", "open_split", "train_recipe"]

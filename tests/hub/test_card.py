@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from hf_msa.cli import app
 from hf_msa.evaluation.results import Results, SeedResult
-from hf_msa.hub import comparison_table, fill_card, results_table, tried_table
+from hf_msa.hub import comparison_table, fill_card, results_table, robustness_table, tried_table
 
 CARDS = Path(__file__).parents[2] / "modeling_cards"
 CARD = "# A model\n\n<!-- results: run.json -->\nold | 0.1\n<!-- end -->\n\nThe end, 0.5.\n"
@@ -70,6 +70,26 @@ def test_a_comparison_becomes_a_sentence_and_trials_a_table():
     assert found.startswith("MAE of text minus all on test: +0.041, 95% interval +0.020 to +0.062")
     rows = tried_table([{"name": "a", "set": "", "seeds": [1], "valid_mae": 0.75}]).splitlines()
     assert rows[2] == "| a | - | 1 | 0.750 |"
+
+
+def test_robustness_becomes_a_row_per_run_and_differing_settings_no_table():
+    rise = {"difference": 0.1, "low": 0.05, "high": 0.15}
+    run = {
+        "name": "both",
+        "split": "test",
+        "stream": "visual",
+        "seeds": [1, 2],
+        "error": 0.75,
+        "rises": [{"strength": 2.0, "rise": rise}],
+        "gates": [{"rank_correlation": -0.5}, {"rank_correlation": -0.7}],
+        "spaces": [],
+    }
+    lines = robustness_table([run, run | {"name": "concat", "gates": [{"rank_correlation": None}]}]).splitlines()
+    assert lines[0] == "| run | seeds | MAE | rise at 2 sd | gate response | PSC | PSC, turned at will |"
+    assert lines[2] == "| both | 2 | 0.750 | +0.100 (+0.050 to +0.150) | -0.600 ± 0.100 | - | - |"
+    assert lines[3].split(" | ")[4] == "-"
+    with pytest.raises(ValueError, match="expected the same stream, split and strengths"):
+        robustness_table([run, run | {"stream": "audio"}])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """AGFN is trained, measured and explained by the same commands as every model."""
 
+import json
 import math
 
 import pytest
@@ -7,7 +8,9 @@ import torch
 from tiny_models import tiny_agfn, tiny_batch
 from tiny_run import recipe_values, write_corpus, write_text_model
 from transformers import pipeline
+from typer.testing import CliRunner
 
+from hf_msa.cli import app
 from hf_msa.training import evaluate_checkpoint, make_recipe, train_recipe
 
 
@@ -35,6 +38,20 @@ def test_the_pipeline_gives_the_share_of_each_stream(run):
     assert set(found) == {"score", "label", "shares"}
     assert found["shares"]["visual"] == 0
     assert sum(found["shares"].values()) == pytest.approx(1)
+
+
+def test_the_command_measures_what_noise_does_to_a_run(run):
+    folder, corpus, results = run
+    command = ["robustness", str(folder), "--corpus", str(corpus), "--strength", "2", "--json"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["error"] == pytest.approx(results.runs[0].metrics["test"]["mae"], abs=1e-6)
+    assert [rise["strength"] for rise in found["rises"]] == [2.0]
+    assert len(found["gates"]) == 1
+    refused = CliRunner().invoke(app, [*command, "--stream", "text"])
+    assert refused.exit_code == 2
+    assert "stream: expected 'audio' or 'visual', got 'text'" in refused.stderr
 
 
 def test_accumulated_gradients_equal_those_of_the_whole_batch():

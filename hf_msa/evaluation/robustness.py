@@ -1,0 +1,103 @@
+"""What a run does when a stream becomes unreliable: error under noise, answer of the gates, place of the errors.
+
+It loads the checkpoint of every seed of a run, so that the intervals are over utterances and seeds.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .loading import load_checkpoint
+from .noise import GateResponse, NoiseRise, gate_response, noise_rise
+from .psc import PSC, fused_features, psc
+from .results import read_results
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """A run under noise on one stream.
+
+    Args:
+        name: Of the run.
+        split: What it was measured on.
+        stream: The stream that was disturbed.
+        seeds: Seeds of the run.
+        error: Mean error without noise.
+        rises: One per strength.
+        gates: One per seed; empty for a model without gates.
+        spaces: One per seed, prediction-space correlation without noise; empty if not asked for.
+    """
+
+    name: str
+    split: str
+    stream: str
+    seeds: tuple[int, ...]
+    error: float
+    rises: tuple[NoiseRise, ...]
+    gates: tuple[GateResponse, ...]
+    spaces: tuple[PSC, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        return asdict(self)
+
+
+def measure_robustness(
+    run: str | Path,
+    rows: Any,
+    split: str = "test",
+    stream: str = "visual",
+    strengths: Sequence[float] = (1.0, 2.0, 3.0),
+    with_psc: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Robustness:
+    """Measure every seed of a run.
+
+    Args:
+        run: Its folder, with the checkpoints of all seeds.
+        rows: The rows of the split.
+        split: Their name, for the record.
+        stream: "audio" or "visual".
+        strengths: Standard deviations of the noise, in those of the features.
+        with_psc: Measure the prediction-space correlation too (extra `plots`; about half a minute a seed).
+        progress: Called with what is being measured.
+
+    Raises:
+        ValueError: When the folder is no run, or the stream another.
+    """
+    results = read_results(run)
+    checkpoints = [load_checkpoint(str(Path(run) / seed.checkpoint)) for seed in results.runs]
+    label_range = checkpoints[0][0].config.label_range
+    progress("noise")
+    clean, *rises = noise_rise(checkpoints, rows, stream, [0.0, *strengths])
+    gates: list[GateResponse] = []
+    spaces: list[PSC] = []
+    for seed, (model, processor) in zip(results.seeds, checkpoints, strict=True):
+        progress(f"seed {seed}")
+        if _has_gates(model):
+            gates.append(gate_response(model, processor, rows, stream, strengths))
+        if with_psc and label_range is not None:
+            states, scores, labels = fused_features(model, processor, rows)
+            spaces.append(psc(states, np.abs(scores - labels)))
+    return Robustness(
+        name=results.name,
+        split=split,
+        stream=stream,
+        seeds=tuple(results.seeds),
+        error=clean.error,
+        rises=tuple(rises),
+        gates=tuple(gates),
+        spaces=tuple(spaces),
+    )
+
+
+def _has_gates(model: Any) -> bool:
+    """Return whether a model can say how much it trusted each stream."""
+    config = model.config.to_dict()
+    return bool(config.get("use_gate", True)) and config.get("gate_variant") != "concat"
+
+
+__all__ = ["Robustness", "measure_robustness"]
