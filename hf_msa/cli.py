@@ -304,7 +304,7 @@ def robustness(
     _quiet()
     from .evaluation.results import read_results
     from .evaluation.robustness import measure_robustness
-    from .training.run import open_split
+    from .training.corpus import open_split
 
     recipe = read_results(run).recipe
     rows = open_split(corpus or recipe["corpus"], split, recipe["corpus_options"] if corpus is None else {})

@@ -10,17 +10,16 @@ All of it grows in a hidden folder beside the output, in which `resume` goes on,
 
 import contextlib
 import json
-import os
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import peft
 from accelerate import PartialState
-from datasets import Dataset, DatasetDict
+from datasets import Dataset
 from transformers import (
     CONFIG_MAPPING,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
@@ -29,10 +28,7 @@ from transformers import (
 )
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from hf_msa.data.corpus import load_corpus
-from hf_msa.data.fingerprint import corpus_sha256
-from hf_msa.data.rows import SPLITS, STREAMS, CorpusError
-from hf_msa.data.sample_corpus import AUDIO_FEATURES, VISUAL_FEATURES, load_sample_corpus
+from hf_msa.data.rows import SPLITS, STREAMS
 from hf_msa.evaluation.loading import load_checkpoint
 from hf_msa.evaluation.metrics import metrics_for
 from hf_msa.evaluation.predictions import (
@@ -54,96 +50,14 @@ from hf_msa.evaluation.results import (
 from .adapters import add_lora, merge_lora
 from .arguments import MsaTrainingArguments
 from .checkpoint import check_output, replace_folder, save_checkpoint
+from .corpus import Corpus, open_corpus, open_split, without_folders
 from .progress import ProgressBar
 from .recipe import Recipe
 from .text_models import OFFLINE_TEXT_MODEL, offline_text_model
 from .trainer import MsaTrainer, check_dataset
 
-CORPORA_VARIABLE = "HF_MSA_CORPORA"
 _FEATURE_FIELDS = ("audio_dim", "visual_dim", "audio_features", "visual_features")
 _ROW_FIELDS = (*_FEATURE_FIELDS, "label_range", "num_labels", "id2label", "label2id")
-_SAMPLE = Path(__file__).parents[1] / "data" / "sample_corpus"
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """A corpus and what a model must know of it.
-
-    Args:
-        splits: train, valid and test.
-        path: Where it lies.
-        name: As the recipe calls it.
-        features: Fields of configuration and processor: feature sizes and names.
-    """
-
-    splits: DatasetDict
-    path: Path
-    name: str
-    features: dict[str, Any]
-
-    def describe(self) -> dict[str, Any]:
-        """Return name, sum, rows per split, and what was mended while loading."""
-        about = self.splits["train"].info.description
-        return {
-            "name": _without_folders(self.name),
-            "sha256": corpus_sha256(self.path),
-            "rows": {split: len(self.splits[split]) for split in SPLITS},
-            "mended": json.loads(about).get("mended", {}) if about.startswith("{") else {},
-        }
-
-
-def open_corpus(name: str, options: dict[str, Any] | None = None) -> Corpus:
-    """Load the corpus of a recipe.
-
-    Args:
-        name: "sample", or a path; a relative one starts at the folder that HF_MSA_CORPORA names, or here.
-        options: Of `load_corpus`.
-
-    Raises:
-        CorpusError: As `load_corpus`.
-    """
-    if name == "sample":
-        if options:
-            raise CorpusError(f"corpus_options: expected none for the sample corpus, got {', '.join(options)}")
-        features = {"audio_features": AUDIO_FEATURES, "visual_features": VISUAL_FEATURES}
-        splits, path = load_sample_corpus(), _SAMPLE
-    else:
-        features = {}
-        path = _find_corpus(name)
-        splits = load_corpus(path, **(options or {}))
-    for stream in STREAMS:
-        dim = splits["train"].features[stream].shape[1]
-        if dim:
-            features[f"{stream}_dim"] = dim
-    return Corpus(splits, path, name, features)
-
-
-def open_split(name: str, split: str, options: dict[str, Any] | None = None) -> Dataset:
-    """Load one split of the corpus of a recipe.
-
-    Args:
-        name: As for `open_corpus`.
-        split: train, valid or test.
-        options: Of `load_corpus`.
-
-    Raises:
-        ValueError: For another split, and as `open_corpus`.
-    """
-    if split not in SPLITS:
-        raise ValueError(f"split: expected {', '.join(SPLITS)}, got {split!r}")
-    return open_corpus(name, options).splits[split]
-
-
-def _find_corpus(name: str) -> Path:
-    root = os.environ.get(CORPORA_VARIABLE)
-    places = [Path(name)] if Path(name).is_absolute() or not root else [Path(root) / name, Path(name)]
-    found = next((place for place in places if place.exists()), None)
-    if found is None:
-        hint = "" if root else f"; {CORPORA_VARIABLE} may name the folder of your corpora"
-        raise CorpusError(
-            f"corpus: expected a pickle or a folder, got nothing at {' or '.join(map(str, places))}{hint}"
-        )
-    return found
 
 
 def train_recipe(
@@ -239,8 +153,8 @@ def evaluate_checkpoint(
     Raises:
         ValueError: When the split does not exist, or its rows do not fit the model.
     """
-    model, processor = load_checkpoint(name_or_path, revision, trust_remote_code)
     rows = open_split(corpus, split, corpus_options)
+    model, processor = load_checkpoint(name_or_path, revision, trust_remote_code)
     check_dataset(split, rows, model.config, processor.streams)
     return score_predictions(predict_rows(model, processor, rows), model.config)
 
@@ -338,7 +252,7 @@ class _Run:
         """Return the model's configuration and its parameters."""
         model = self.make_model(self.recipe.seeds[0])
         sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
-        text_model = _without_folders(model.config.text_model_name_or_path)
+        text_model = without_folders(model.config.text_model_name_or_path)
         config = json.loads(model.config.to_json_string()) | {"text_model_name_or_path": text_model}
         config["text_config"].pop("_name_or_path", None)
         return {
@@ -394,13 +308,8 @@ def shareable(recipe: Recipe) -> dict[str, Any]:
     """
     values = recipe.to_dict()
     for key in ("corpus", "text_model", "initial_checkpoint"):
-        values[key] = _without_folders(values[key])
+        values[key] = without_folders(values[key])
     return values
-
-
-def _without_folders(place: str | None) -> str | None:
-    """Return a repository or relative path as it is, of an absolute path the last two parts."""
-    return "/".join(Path(place).parts[-2:]) if place is not None and Path(place).is_absolute() else place
 
 
 def last_checkpoint(folder: str | Path) -> str | None:
@@ -468,4 +377,4 @@ def _assemble(results: Results, place: Path, output: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)
 
 
-__all__ = ["Corpus", "evaluate_checkpoint", "last_checkpoint", "open_corpus", "open_split", "train_recipe"]
+__all__ = ["evaluate_checkpoint", "last_checkpoint", "train_recipe"]

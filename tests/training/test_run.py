@@ -22,8 +22,9 @@ from hf_msa.evaluation.loading import load_checkpoint
 from hf_msa.evaluation.predictions import read_predictions
 from hf_msa.evaluation.results import read_results
 from hf_msa.training import run as run_module
+from hf_msa.training.corpus import open_corpus
 from hf_msa.training.recipe import make_recipe
-from hf_msa.training.run import evaluate_checkpoint, last_checkpoint, open_corpus, train_recipe
+from hf_msa.training.run import evaluate_checkpoint, last_checkpoint, train_recipe
 
 SPLITS = ("train", "valid", "test")
 MOSI = ["mae", "corr", "acc_2_has0", "f1_has0", "acc_2_non0", "f1_non0", "acc_5", "acc_7"]

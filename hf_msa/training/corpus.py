@@ -1,0 +1,106 @@
+"""The corpus of a recipe: found, loaded, and described by its hash."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, DatasetDict
+
+from hf_msa.data.corpus import load_corpus
+from hf_msa.data.fingerprint import corpus_sha256
+from hf_msa.data.rows import SPLITS, STREAMS, CorpusError
+from hf_msa.data.sample_corpus import AUDIO_FEATURES, VISUAL_FEATURES, load_sample_corpus
+
+CORPORA_VARIABLE = "HF_MSA_CORPORA"
+_SAMPLE = Path(__file__).parents[1] / "data" / "sample_corpus"
+
+
+def without_folders(place: str | None) -> str | None:
+    """Return a repository or relative path as it is, of an absolute path the last two parts."""
+    return "/".join(Path(place).parts[-2:]) if place is not None and Path(place).is_absolute() else place
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus and what a model must know of it.
+
+    Args:
+        splits: train, valid and test.
+        path: Where it lies.
+        name: As the recipe calls it.
+        features: Fields of configuration and processor: feature sizes and names.
+    """
+
+    splits: DatasetDict
+    path: Path
+    name: str
+    features: dict[str, Any]
+
+    def describe(self) -> dict[str, Any]:
+        """Return name, sum, rows per split, and what was mended while loading."""
+        about = self.splits["train"].info.description
+        return {
+            "name": without_folders(self.name),
+            "sha256": corpus_sha256(self.path),
+            "rows": {split: len(self.splits[split]) for split in SPLITS},
+            "mended": json.loads(about).get("mended", {}) if about.startswith("{") else {},
+        }
+
+
+def open_corpus(name: str, options: dict[str, Any] | None = None) -> Corpus:
+    """Load the corpus of a recipe.
+
+    Args:
+        name: "sample", or a path; a relative one starts at the folder that HF_MSA_CORPORA names, or here.
+        options: Of `load_corpus`.
+
+    Raises:
+        CorpusError: As `load_corpus`.
+    """
+    if name == "sample":
+        if options:
+            raise CorpusError(f"corpus_options: expected none for the sample corpus, got {', '.join(options)}")
+        features = {"audio_features": AUDIO_FEATURES, "visual_features": VISUAL_FEATURES}
+        splits, path = load_sample_corpus(), _SAMPLE
+    else:
+        features = {}
+        path = _find_corpus(name)
+        splits = load_corpus(path, **(options or {}))
+    for stream in STREAMS:
+        dim = splits["train"].features[stream].shape[1]
+        if dim:
+            features[f"{stream}_dim"] = dim
+    return Corpus(splits, path, name, features)
+
+
+def open_split(name: str, split: str, options: dict[str, Any] | None = None) -> Dataset:
+    """Load one split of the corpus of a recipe.
+
+    Args:
+        name: As for `open_corpus`.
+        split: train, valid or test.
+        options: Of `load_corpus`.
+
+    Raises:
+        ValueError: For another split, and as `open_corpus`.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split: expected {', '.join(SPLITS)}, got {split!r}")
+    return open_corpus(name, options).splits[split]
+
+
+def _find_corpus(name: str) -> Path:
+    root = os.environ.get(CORPORA_VARIABLE)
+    places = [Path(name)] if Path(name).is_absolute() or not root else [Path(root) / name, Path(name)]
+    found = next((place for place in places if place.exists()), None)
+    if found is None:
+        hint = "" if root else f"; {CORPORA_VARIABLE} may name the folder of your corpora"
+        raise CorpusError(
+            f"corpus: expected a pickle or a folder, got nothing at {' or '.join(map(str, places))}{hint}"
+        )
+    return found
+
+
+__all__ = ["Corpus", "open_corpus", "open_split", "without_folders"]
