@@ -37,6 +37,9 @@ def _clear_errors(command: Callable[..., None]) -> Callable[..., None]:
     def run(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
+        except KeyboardInterrupt as error:
+            Console(stderr=True).print("hf-msa: stopped; a training goes on with --resume", markup=False)
+            raise typer.Exit(130) from error
         except (ValueError, OSError, ModuleNotFoundError, StrictDataclassError) as error:
             message = " ".join(str(error).split())
             Console(stderr=True, soft_wrap=True).print(f"hf-msa: {message}", style="bold red", markup=False)
@@ -61,7 +64,7 @@ def _print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(strict_json(value), default=str) + "\n")
 
 
-def _print_metrics(title: str, rows: dict[str, dict[str, Any]]) -> None:
+def _print_metrics(title: str, rows: dict[str, dict[str, Any]], with_std: bool = True) -> None:
     """Print a table of metrics, a row per split or run; each value is {"mean"} or {"mean", "std"}."""
     table = Table(title=title, title_justify="left")
     table.add_column("")
@@ -70,15 +73,20 @@ def _print_metrics(title: str, rows: dict[str, dict[str, Any]]) -> None:
         table.add_column(key, justify="right")
     for name, row in rows.items():
         cells = [f"{row[key]['mean']:.4f}" for key in keys]
-        if "std" in row[keys[0]]:
+        if with_std and "std" in row[keys[0]]:
             cells = [f"{cell} ± {row[key]['std']:.4f}" for cell, key in zip(cells, keys, strict=True)]
         table.add_row(name, *cells)
-    Console(soft_wrap=True, width=160).print(table)
+    Console(soft_wrap=True, width=240).print(table)
 
 
 @app.callback(invoke_without_command=True)
 def main(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     """Multimodal sentiment analysis: PGF-Net, AGFN and DeepMLF on the Hugging Face Hub."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that only knows ASCII gets a question mark for ± and not an error after hours of training.
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
     if version:
         sys.stdout.write(__version__ + "\n")
         raise typer.Exit
@@ -187,7 +195,8 @@ def train(
     ] = None,
     corpus: Annotated[str | None, typer.Option(help="In place of the recipe's; a path, or 'sample'.")] = None,
     seeds: Annotated[
-        int | None, typer.Option(help="Train only the recipe's first so many seeds, or more in sequence.", min=1)
+        int | None,
+        typer.Option(help="The recipe's first so many seeds, or more in sequence.", min=1, max=100),
     ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="key=value in place of the recipe's; may be repeated.")
@@ -219,12 +228,9 @@ def train(
     if as_json:
         _print_json({"folder": str(folder), "best_seed": results.best_seed, "summary": results.summary()})
         return
-    summary = results.summary()
-    if len(results.runs) == 1:
-        summary = {
-            split: {key: {"mean": value["mean"]} for key, value in row.items()} for split, row in summary.items()
-        }
-    _print_metrics(f"{results.name}: mean ± deviation over seeds {', '.join(map(str, results.seeds))}", summary)
+    many = len(results.runs) > 1
+    title = f"{results.name}: {'mean ± deviation over seeds' if many else 'seed'} "
+    _print_metrics(title + ", ".join(map(str, results.seeds)), results.summary(), with_std=many)
     Console(soft_wrap=True).print(
         f"\n{results.seconds:.0f} s. {folder} holds seed {results.best_seed}, the best on valid.", highlight=False
     )
@@ -280,7 +286,8 @@ def compare(
     if as_json:
         _print_json(comparison.to_dict())
         return
-    _print_metrics(split, dict(zip(comparison.names, comparison.metrics, strict=True)))
+    rows = dict(zip(comparison.names, comparison.metrics, strict=True))
+    _print_metrics(split, rows, with_std=max(comparison.seeds) > 1)
     Console(soft_wrap=True).print(f"\n{comparison}", highlight=False, markup=False)
 
 
@@ -415,3 +422,7 @@ def benchmark(
         _print_json(result.to_dict())
     else:
         sys.stdout.write(format_benchmark(result) + "\n")
+
+
+if __name__ == "__main__":
+    app()

@@ -182,7 +182,7 @@ def test_predict_of_another_model_is_one_line(tmp_path):
     )
     result = run("predict", tmp_path / "bert", write_lines(tmp_path, {"text": "it"}))
     assert result.exit_code == 2
-    assert "model: expected one of type agfn, pgf_net, got" in result.stderr
+    assert "model: expected one of type agfn, deepmlf, deepmlf_av, pgf_net, got" in result.stderr
 
 
 @pytest.mark.parametrize("change", [{"audio_dim": "25"}, {"gate_rank": 7}])

@@ -3,15 +3,19 @@
 import json
 import math
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from filelock import FileLock
 from tiny_run import SIZES, corpus_content, recipe_values, write_corpus, write_recipe, write_text_model
 from typer.testing import CliRunner
 
+from hf_msa import __version__
 from hf_msa.cli import app
 from hf_msa.evaluation.results import read_results
 
@@ -292,7 +296,7 @@ def test_evaluate_reads_options_as_yaml(place):
 
 def test_evaluate_refuses_a_text_model(place):
     result = run("evaluate", place.text, "--corpus", place.corpus)
-    assert_refused(result, "model: expected one of type agfn, pgf_net, got", "'bert'")
+    assert_refused(result, "model: expected one of type agfn, deepmlf, deepmlf_av, pgf_net, got", "'bert'")
 
 
 # compare
@@ -325,3 +329,21 @@ def test_compare_refuses_runs_on_different_corpora(place, tmp_path):
     table = table.set_column(table.schema.get_field_index("id"), "id", renamed)
     pq.write_table(table, other / "predictions.parquet")
     assert_refused(run("compare", place.run, other), other, f"the utterances and labels of {place.run}'s test split")
+
+
+def test_a_token_in_a_recipe_is_refused_and_not_repeated(place, tmp_path):
+    result = run("train", place.recipe, "--set", "hub_token=hf_secret", "--output", tmp_path / "out")
+    assert_refused(result, "hub_token: expected no such key in a recipe")
+    assert "hf_secret" not in result.stderr
+
+
+def test_a_second_training_is_kept_out_of_a_folder(place, tmp_path):
+    with FileLock(tmp_path / ".out.lock"):
+        result = run("train", place.recipe, "--output", tmp_path / "out")
+    assert_refused(result, "output: expected a folder of its own, another training works in")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_package_runs_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "hf_msa", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == __version__

@@ -37,12 +37,13 @@ class Comparison:
 
     def __str__(self) -> str:
         """Say in one sentence what was found."""
+        seeds = "" if min(self.seeds) > 1 else "; with a single seed it says nothing about training noise"
         verdict = "the interval holds 0: no difference was shown"
         if self.gain.excludes_zero:
             verdict = f"{self.names[1 if self.gain.low > 0 else 0]} is better"
         return (
             f"{self.error} of {self.names[0]} minus {self.names[1]} on {self.split}: {self.gain.difference:+.4f}, "
-            f"{self.gain.confidence:.0%} interval {self.gain.low:+.4f} to {self.gain.high:+.4f}; {verdict}"
+            f"{self.gain.confidence:.0%} interval {self.gain.low:+.4f} to {self.gain.high:+.4f}; {verdict}{seeds}"
         )
 
 
@@ -59,6 +60,9 @@ def compare_runs(run_a: str | Path, run_b: str | Path, split: str = "test") -> C
     """
     results = read_results(run_a), read_results(run_b)
     found = [read_predictions(Path(run) / PREDICTIONS_FILE, split) for run in (run_a, run_b)]
+    for run, own in zip((run_a, run_b), results, strict=True):
+        if any(split not in seed.metrics for seed in own.runs):
+            raise ValueError(f"{run}: expected metrics of the {split} split in results.json, got none")
     first = next(iter(found[0].values()))
     errors = []
     label_range = results[0].model.get("config", {}).get("label_range")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .loading import load_checkpoint
-from .noise import GateResponse, NoiseRise, gate_response, noise_rise
+from .noise import GateResponse, NoiseRise, NoisyProcessor, gate_response, noise_rise
 from .psc import PSC, fused_features, psc
 from .results import read_results
 
@@ -68,6 +68,8 @@ def measure_robustness(
     Raises:
         ValueError: When the folder is no run, or the stream another.
     """
+    for strength in strengths:
+        NoisyProcessor(None, stream, strength)  # refuses what cannot be measured, before anything is loaded
     results = read_results(run)
     checkpoints = [load_checkpoint(str(Path(run) / seed.checkpoint)) for seed in results.runs]
     label_range = checkpoints[0][0].config.label_range

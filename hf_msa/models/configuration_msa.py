@@ -126,6 +126,8 @@ class MsaConfig(PreTrainedConfig):
             self.label_range = tuple(self.label_range)
             if len(self.label_range) != 2 or not -math.inf < self.label_range[0] < self.label_range[1] < math.inf:
                 raise ValueError(f"label_range: expected (lowest, highest), got {self.label_range}")
+        if self.text_config is None:
+            return  # the one model without text, DeepMLF's audiovisual encoder
         if self.text_config.model_type not in self.supported_text_models:
             raise ValueError(
                 f"text_config: {type(self).__name__} is built on {', '.join(self.supported_text_models)}, "

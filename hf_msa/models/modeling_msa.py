@@ -90,6 +90,8 @@ class MsaPreTrainedModel(PreTrainedModel):
     modules_to_save: ClassVar[tuple[str, ...]] = ()
     # Trainer takes any forward with **kwargs for one that divides its loss by `num_items_in_batch`; ours never does.
     accepts_loss_kwargs = False
+    # What reads the text model's weights: DeepMLF wants the head of its language model too.
+    text_auto_class: ClassVar[Any] = AutoModel
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -143,9 +145,9 @@ class MsaPreTrainedModel(PreTrainedModel):
         elif kwargs:
             raise ValueError(f"config: expected either a configuration or its fields, got both, with {sorted(kwargs)}")
 
-        pretrained = AutoModel.from_pretrained(name_or_path, **loading, **building)
+        pretrained = cls.text_auto_class.from_pretrained(name_or_path, **loading, **building)
         model = cls._from_config(config, **building)
-        weights, wanted = pretrained.state_dict(), model.text_model.state_dict()
+        weights, wanted = pretrained.base_model.state_dict(), model.text_model.state_dict()
         # A pooler or a head of the pretrained model has no place here; what is needed must be there.
         wrong = [key for key in wanted if key not in weights or weights[key].shape != wanted[key].shape]
         if wrong:
@@ -153,7 +155,15 @@ class MsaPreTrainedModel(PreTrainedModel):
                 f"{name_or_path}: expected the weights that text_config describes, but not for {wrong[0]}"
             )
         model.text_model.load_state_dict({key: weights[key] for key in wanted})
+        model.adopt_text_model(pretrained)
         return model
+
+    def adopt_text_model(self, pretrained: Any) -> None:
+        """Take over what of a pretrained text model lies outside of `text_model`; most models take nothing.
+
+        Args:
+            pretrained: As `text_auto_class` loaded it.
+        """
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:

@@ -40,6 +40,8 @@ class MsaProcessor(ProcessorMixin):
         max_text_length: Tokens beyond this are cut, with the frames of their words; None takes the tokenizer's limit.
         streams: Those that the model was trained with. `collate` leaves the others of a row out; in a call they are an
             error, since the model would read them with weights that were never trained.
+        lowercase: Put texts in lower case first, for transcripts in capitals (MOSI's) and a tokenizer that tells them
+            apart.
         vocab_size: Entries of the tokenizer when the processor was saved, to notice one that was not saved whole.
 
     Raises:
@@ -47,6 +49,8 @@ class MsaProcessor(ProcessorMixin):
     """
 
     default_alignment: ClassVar[str] = "none"
+    # Positions of the text model that the model wants for tokens of its own.
+    reserved_positions: ClassVar[int] = 0
 
     def __init__(
         self,
@@ -55,6 +59,7 @@ class MsaProcessor(ProcessorMixin):
         alignment: str | None = None,
         max_text_length: int | None = None,
         streams: Sequence[str] = ("text", *STREAMS),
+        lowercase: bool = False,
         vocab_size: int | None = None,
     ) -> None:
         super().__init__(feature_extractor, tokenizer)
@@ -66,6 +71,7 @@ class MsaProcessor(ProcessorMixin):
             )
         self.alignment = alignment or self.default_alignment
         self.max_text_length = max_text_length
+        self.lowercase = lowercase
         # A list, as it comes back from JSON, in the one order.
         self.streams = [stream for stream in ("text", *STREAMS) if stream in streams]
         if not self.streams or len(self.streams) < len(streams):
@@ -79,6 +85,7 @@ class MsaProcessor(ProcessorMixin):
             raise ValueError(
                 f"max_text_length: expected more than the {num_special} special tokens, got {max_text_length}"
             )
+        self._prepare_tokenizer()
 
     @classmethod
     def from_text_pretrained(
@@ -87,6 +94,7 @@ class MsaProcessor(ProcessorMixin):
         alignment: str | None = None,
         max_text_length: int | None = None,
         streams: Sequence[str] = ("text", *STREAMS),
+        lowercase: bool = False,
         **kwargs: Any,
     ) -> "MsaProcessor":
         """Make a processor with the tokenizer of a pretrained text model.
@@ -96,6 +104,7 @@ class MsaProcessor(ProcessorMixin):
             alignment: "word" or "none"; None takes what the model's paper does.
             max_text_length: Limit of tokens; None takes what tokenizer and text model can do.
             streams: Those that the model will be trained with.
+            lowercase: Put texts in lower case first.
             kwargs: Arguments of [`MsaFeatureExtractor`] (`audio_dim`, `visual_dim`, `audio_features`, ...);
                 `revision`, `token`, `cache_dir`, `local_files_only`, `subfolder`, `force_download` for fetching.
 
@@ -108,9 +117,9 @@ class MsaProcessor(ProcessorMixin):
             raise ValueError(f"{cls.__name__}: unknown keyword(s) {', '.join(map(repr, unknown))}")
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, **loading)
         config = AutoConfig.from_pretrained(name_or_path, **loading)
-        limit = min(tokenizer.model_max_length, _num_positions(config))
+        limit = min(tokenizer.model_max_length, _num_positions(config) - cls.reserved_positions)
         limit = min(limit, max_text_length or limit)
-        return cls(MsaFeatureExtractor(**kwargs), tokenizer, alignment, limit, streams)
+        return cls(MsaFeatureExtractor(**kwargs), tokenizer, alignment, limit, streams, lowercase)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is saved, with the size of the tokenizer as it is now."""
@@ -182,7 +191,7 @@ class MsaProcessor(ProcessorMixin):
         size = next(iter(sizes.values()))
         if size == 0:
             raise ValueError("batch: expected at least one row, got none")
-        texts = [_read_text(entry, i) for i, entry in enumerate([None] * size if text is None else text)]
+        texts = [self._read_text(entry, i) for i, entry in enumerate([None] * size if text is None else text)]
         if "text" not in self.streams and any(texts):
             raise self._untrained("text")
         frames = {
@@ -275,9 +284,11 @@ class MsaProcessor(ProcessorMixin):
             text: The utterance.
             words: As in a call; without them the tokenizer's own words are taken.
         """
-        text = _read_text(text, 0)
+        text = self._read_text(text, 0)
+        if not text:
+            return []
         encoding = self._tokenize([text], "longest").encodings[0]
-        if words is not None and text:
+        if words is not None:
             read = read_words(words)
             spans = find_words(text, read)
             covered = words_of_tokens(encoding.offsets, spans)
@@ -298,6 +309,13 @@ class MsaProcessor(ProcessorMixin):
 
     def _untrained(self, stream: str) -> ValueError:
         return ValueError(f"{stream}: expected none, since this model was trained with {', '.join(self.streams)} only")
+
+    def _prepare_tokenizer(self) -> None:
+        """Set what the text model wants of its tokenizer; an encoder's is right as it is."""
+
+    def _read_text(self, entry: Any, row: int) -> str:
+        text = _read_text(entry, row)
+        return text.lower() if self.lowercase else text
 
     def _tokenize(self, texts: list[str], padding: str) -> BatchEncoding:
         limit = self.max_text_length or self.tokenizer.model_max_length

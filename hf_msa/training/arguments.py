@@ -1,5 +1,6 @@
 """The arguments of `MsaTrainer`: those of transformers, with the defaults that this task needs."""
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -64,6 +65,12 @@ class MsaTrainingArguments(TrainingArguments):
             raise ValueError(
                 f"early_stopping_patience: expected at least 1 or None, got {self.early_stopping_patience}"
             )
+        for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        for name in ("learning_rate", "weight_decay", "max_grad_norm", "num_train_epochs"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name}: expected a finite number of 0 or more, got {getattr(self, name)}")
         for pattern, rate in (self.learning_rates or {}).items():
             if not rate >= 0:
                 raise ValueError(f"learning_rates: expected rates of 0 or more, got {rate} for {pattern!r}")

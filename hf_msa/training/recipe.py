@@ -97,6 +97,16 @@ class Recipe:
         return values | values.pop("training")
 
 
+_PUBLISHED_APART = "a recipe stands in results.json for everyone to read; publish afterwards"
+_NOT_IN_RECIPES = {
+    "output_dir": "the folder is given to hf-msa train (--output)",
+    "seed": "see seeds",
+    "hub_token": _PUBLISHED_APART,
+    "push_to_hub": _PUBLISHED_APART,
+    "hub_model_id": _PUBLISHED_APART,
+}
+
+
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe.
 
@@ -138,9 +148,10 @@ def make_recipe(values: Mapping[str, Any]) -> Recipe:
     Raises:
         ValueError: As `read_recipe`.
     """
-    for key, hint in (("output_dir", "the folder is given to hf-msa train (--output)"), ("seed", "see seeds")):
+    for key, hint in _NOT_IN_RECIPES.items():
         if key in values:
-            raise ValueError(f"{key}: expected no such key in a recipe, got {values[key]!r}; {hint}")
+            # Without the value: it may be a token.
+            raise ValueError(f"{key}: expected no such key in a recipe; {hint}")
     # By type hints, since HfArgumentParser writes other types into the fields.
     own, training = (
         {item.name: hints[item.name] for item in dataclasses.fields(kind) if item.init}

@@ -12,6 +12,7 @@ import contextlib
 import json
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import numpy as np
 import peft
 from accelerate import PartialState
 from datasets import Dataset
+from filelock import FileLock, Timeout
 from transformers import (
     CONFIG_MAPPING,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
@@ -89,12 +91,18 @@ def train_recipe(
         ValueError: When the recipe does not fit the corpus, the folder holds something else, or an unfinished run lies
             there that is not to be resumed or is of another recipe.
     """
-    start = time.perf_counter()
     output = Path(output).absolute()
+    with _only_one(output):
+        return _train_recipe(recipe, output, name or output.name, resume, progress, command, title)
+
+
+def _train_recipe(
+    recipe: Recipe, output: Path, name: str, resume: bool, progress: bool, command: str, title: str | None
+) -> Results | None:
+    start = time.perf_counter()
     state = PartialState()
     corpus = open_corpus(recipe.corpus, recipe.corpus_options)
     place = output.with_name(f".{output.name}.unfinished")
-    name = name or output.name
     run = _Run(recipe, corpus, place, (title or name) if progress and state.is_main_process else None)
     is_new = not output.exists()
     if state.is_main_process:
@@ -254,7 +262,7 @@ class _Run:
         sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
         text_model = without_folders(model.config.text_model_name_or_path)
         config = json.loads(model.config.to_json_string()) | {"text_model_name_or_path": text_model}
-        config["text_config"].pop("_name_or_path", None)
+        (config.get("text_config") or {}).pop("_name_or_path", None)
         return {
             "class": self.model_class.__name__,
             "text_model": text_model,
@@ -334,6 +342,29 @@ def _with_streams(dataset: Dataset, streams: list[str]) -> Dataset:
     return dataset.remove_columns([stream for stream in STREAMS if stream not in streams])
 
 
+@contextlib.contextmanager
+def _only_one(output: Path) -> Iterator[None]:
+    """Keep a second training of this machine out of a folder; the other processes of this one may come in.
+
+    Raises:
+        ValueError: When another training is at work there.
+    """
+    if not PartialState().is_main_process:
+        yield
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(output.with_name(f".{output.name}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ValueError(f"output: expected a folder of its own, another training works in {output}") from error
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
 def _has_progress(place: Path) -> bool:
     return any(place.glob("training/*/checkpoint-*")) or any(place.glob("seeds/*"))
 
@@ -343,7 +374,11 @@ def _check_unfinished(place: Path, description: dict[str, Any], resume: bool) ->
     file = place / "run.json"
     has_progress = _has_progress(place)
     if resume and has_progress:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+            found = {key: dict(found[key]) for key in description}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"resume: expected what hf-msa train wrote in {file}, got something else") from error
         for key, value in json.loads(json.dumps(description)).items():
             different = sorted(name for name in value | found[key] if value.get(name) != found[key].get(name))
             if different:

@@ -113,6 +113,11 @@ def check_dataset(name: str, dataset: Dataset, config: MsaConfig, streams: Seque
     for stream in [stream for stream in STREAMS if stream in streams]:
         feature = dataset.features.get(stream)
         expected = getattr(config, f"{stream}_dim")
+        if isinstance(feature, Array2D) and feature.shape[1] == 0:
+            others = ", ".join(other for other in streams if other != stream)
+            raise ValueError(
+                f"{name}: streams: expected those of the corpus, got {stream}, which it lacks; try streams=[{others}]"
+            )
         if isinstance(feature, Array2D) and feature.shape[1] != expected:
             raise ValueError(
                 f"{name}: {stream}: expected config.{stream}_dim {expected} columns per frame, got {feature.shape[1]}"

@@ -290,12 +290,13 @@ def test_a_checkpoint_a_configuration_and_a_model_type_can_be_loaded(model, tmp_
 
 
 def test_another_model_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="expected one of type agfn, pgf_net, got 'bert' of type 'bert'"):
+    known = "agfn, deepmlf, deepmlf_av, pgf_net"
+    with pytest.raises(ValueError, match=f"expected one of type {known}, got 'bert' of type 'bert'"):
         load_for_benchmark("bert")
     BertModel(BertConfig(hidden_size=4, num_hidden_layers=1, num_attention_heads=1, vocab_size=9)).save_pretrained(
         tmp_path
     )
-    with pytest.raises(ValueError, match="expected one of type agfn, pgf_net"):
+    with pytest.raises(ValueError, match="expected one of type agfn, deepmlf, deepmlf_av, pgf_net"):
         load_for_benchmark(tmp_path)
 
 

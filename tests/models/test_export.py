@@ -7,11 +7,11 @@ import sys
 
 import pytest
 import torch
-from tiny_models import tiny_agfn, tiny_batch, tiny_model
+from tiny_models import tiny_agfn, tiny_batch, tiny_deepmlf, tiny_deepmlf_av, tiny_model
 from tiny_tokenizers import bert
-from transformers import AutoModelForSequenceClassification, AutoProcessor, pipeline
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoProcessor, pipeline
 
-from hf_msa.models import AGFNProcessor, MsaFeatureExtractor, PGFNetProcessor
+from hf_msa.models import AGFNProcessor, DeepMLFProcessor, MsaFeatureExtractor, PGFNetProcessor
 
 SHARED_CODE = {
     "alignment_msa.py",
@@ -21,7 +21,21 @@ SHARED_CODE = {
     "pipeline_msa.py",
     "processing_msa.py",
 }
-MAKERS = {"pgf_net": (tiny_model, PGFNetProcessor, "PGFNet"), "agfn": (tiny_agfn, AGFNProcessor, "AGFN")}
+MAKERS = {
+    "pgf_net": (tiny_model, PGFNetProcessor),
+    "agfn": (tiny_agfn, AGFNProcessor),
+    "deepmlf": (tiny_deepmlf, DeepMLFProcessor),
+    "deepmlf_av": (tiny_deepmlf_av, DeepMLFProcessor),
+}
+AV_CODE = {"av_encoder_deepmlf.py", "configuration_deepmlf_av.py", "modeling_deepmlf_av.py", "processing_deepmlf.py"}
+OWN_CODE = {
+    **{
+        name: {f"{kind}_{name}.py" for kind in ("configuration", "layers", "modeling", "processing")}
+        for name in ("pgf_net", "agfn")
+    },
+    "deepmlf": AV_CODE | {f"{kind}_deepmlf.py" for kind in ("configuration", "decoder", "layers", "modeling")},
+    "deepmlf_av": AV_CODE,
+}
 UTTERANCE = {
     "text": "i loved it",
     "audio": [[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]],
@@ -75,14 +89,14 @@ def model_type(request):
 @pytest.fixture(scope="module")
 def checkpoint(model_type, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported") / f"{model_type}.tiny"
-    make_model, processor_class, _ = MAKERS[model_type]
+    make_model, processor_class = MAKERS[model_type]
     make_model().save_pretrained(folder)
     processor_class(MsaFeatureExtractor(audio_dim=3, visual_dim=2), bert(model_max_length=32)).save_pretrained(folder)
     return folder
 
 
 def code(model_type):
-    return SHARED_CODE | {f"{kind}_{model_type}.py" for kind in ("configuration", "layers", "modeling", "processing")}
+    return SHARED_CODE | OWN_CODE[model_type]
 
 
 def load_elsewhere(python, script, checkpoint, tmp_path):
@@ -105,16 +119,15 @@ def load_elsewhere(python, script, checkpoint, tmp_path):
 
 def check(result, checkpoint, model_type):
     model = AutoModelForSequenceClassification.from_pretrained(checkpoint).eval()
-    name = MAKERS[model_type][2]
     with torch.no_grad():
         assert result["logits"] == model(**tiny_batch()).logits.double().tolist()
     assert result["same_after_saving_again"]
     assert result["classes"] == [
-        f"{name}ForSequenceClassification",
-        f"{name}Processor",
+        type(model).__name__,
+        MAKERS[model_type][1].__name__,
         "MsaFeatureExtractor",
-        f"{name}Model",
-        f"{name}Config",
+        type(AutoModel.from_pretrained(checkpoint)).__name__,
+        type(model.config).__name__,
     ]
     assert result["collated"] == [1.0]
     assert result["modules"] == []
@@ -154,7 +167,7 @@ def test_weights_alone_bring_all_code_too(model_type, tmp_path):
 
 
 def test_installed_users_need_no_permission_to_run_code(checkpoint, model_type):
-    make_model, processor_class, _ = MAKERS[model_type]
+    make_model, processor_class = MAKERS[model_type]
     assert type(AutoModelForSequenceClassification.from_pretrained(checkpoint)) is type(make_model())
     assert type(AutoProcessor.from_pretrained(checkpoint)) is processor_class
     pipe = pipeline("multimodal-sentiment-analysis", model=str(checkpoint))

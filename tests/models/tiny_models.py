@@ -1,9 +1,27 @@
 """Tiny models around every family of text models, and batches for them."""
 
 import torch
-from transformers import BertConfig, ElectraConfig, RobertaConfig, XLMRobertaConfig
+from transformers import (
+    BertConfig,
+    ElectraConfig,
+    GPT2Config,
+    LlamaConfig,
+    Qwen2Config,
+    Qwen3Config,
+    RobertaConfig,
+    XLMRobertaConfig,
+)
 
-from hf_msa.models import AGFNConfig, AGFNForSequenceClassification, PGFNetConfig, PGFNetForSequenceClassification
+from hf_msa.models import (
+    AGFNConfig,
+    AGFNForSequenceClassification,
+    DeepMLFAudioVisualConfig,
+    DeepMLFAudioVisualEncoder,
+    DeepMLFConfig,
+    DeepMLFForSequenceClassification,
+    PGFNetConfig,
+    PGFNetForSequenceClassification,
+)
 
 SIZES = {
     "vocab_size": 400,
@@ -19,6 +37,17 @@ TEXT_CONFIGS = {
     "roberta": RobertaConfig(**SIZES, type_vocab_size=1),
     "xlm-roberta": XLMRobertaConfig(**SIZES, type_vocab_size=1),
     "electra": ElectraConfig(**SIZES, embedding_size=16),
+}
+
+DECODER_SIZES = SIZES | {"num_hidden_layers": 3, "pad_token_id": None, "bos_token_id": 0, "eos_token_id": 2}
+LLAMA_SIZES = DECODER_SIZES | {"num_key_value_heads": 2, "head_dim": 6, "tie_word_embeddings": True}
+DECODER_CONFIGS = {
+    "gpt2": GPT2Config(
+        vocab_size=400, n_embd=24, n_layer=3, n_head=4, n_inner=40, n_positions=40, bos_token_id=0, eos_token_id=2
+    ),
+    "llama": LlamaConfig(**LLAMA_SIZES),
+    "qwen2": Qwen2Config(**LLAMA_SIZES),
+    "qwen3": Qwen3Config(**LLAMA_SIZES),
 }
 
 
@@ -53,6 +82,43 @@ def tiny_agfn(family="bert", seed=0, model_class=AGFNForSequenceClassification, 
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
     return model
+
+
+AV_SIZES = {
+    "audio_dim": 3,
+    "visual_dim": 2,
+    "av_length": 4,
+    "av_hidden_size": 6,
+    "av_num_hidden_layers": 1,
+    "av_num_attention_heads": 2,
+    "av_intermediate_size": 12,
+}
+
+
+def tiny_deepmlf_config(family="gpt2", **fields):
+    """Return a configuration with MM blocks behind the second and the third of three blocks."""
+    sizes = {"fusion_layers": [1, 2], "num_fusion_tokens": 3, "num_attention_heads": 2, "classifier_hidden_size": 8}
+    text_config = {"text_config": DECODER_CONFIGS[family].to_dict()}
+    return DeepMLFConfig(**(text_config | AV_SIZES | sizes | fields))
+
+
+def _randomised(model, std):
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(std * torch.randn_like(parameter))
+    return model.eval()
+
+
+def tiny_deepmlf(family="gpt2", seed=0, model_class=DeepMLFForSequenceClassification, **fields):
+    """Return a DeepMLF in evaluation mode with large enough weights for every part to matter."""
+    torch.manual_seed(seed)
+    return _randomised(model_class(tiny_deepmlf_config(family, **fields)), 0.2)
+
+
+def tiny_deepmlf_av(seed=0, **fields):
+    """Return a DeepMLF audiovisual encoder in evaluation mode."""
+    torch.manual_seed(seed)
+    return _randomised(DeepMLFAudioVisualEncoder(DeepMLFAudioVisualConfig(**(AV_SIZES | fields))), 0.1)
 
 
 def tiny_batch(batch_size=4, text_length=7, audio_length=5, visual_length=6, seed=0, **fields):

@@ -3,7 +3,7 @@
 import json
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-from transformers import BertTokenizer, ElectraTokenizer, RobertaTokenizer, XLMRobertaTokenizer
+from transformers import BertTokenizer, ElectraTokenizer, GPT2Tokenizer, RobertaTokenizer, XLMRobertaTokenizer
 
 SENTENCES = [
     "i loved it",
@@ -37,20 +37,29 @@ def electra(**kwargs):
     return bert(ElectraTokenizer, **kwargs)
 
 
-def roberta(**kwargs):
-    """Byte-level BPE: cased, spaces belong to tokens, a Chinese character may be several tokens."""
+def _byte_level(special_tokens):
     trained = Tokenizer(models.BPE())
     trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(
         vocab_size=380,
-        special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
+        special_tokens=special_tokens,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     trained.train_from_iterator(SENTENCES, trainer)
     model = json.loads(trained.to_str())["model"]
-    merges = [tuple(merge) for merge in model["merges"]]
-    return RobertaTokenizer(vocab=model["vocab"], merges=merges, **({"model_max_length": 64} | kwargs))
+    return {"vocab": model["vocab"], "merges": [tuple(merge) for merge in model["merges"]]}
+
+
+def roberta(**kwargs):
+    """Byte-level BPE: cased, spaces belong to tokens, a Chinese character may be several tokens."""
+    trained = _byte_level(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    return RobertaTokenizer(**trained, **({"model_max_length": 64} | kwargs))
+
+
+def gpt2(**kwargs):
+    """The same, as a decoder has it: no special tokens around a text, and no padding token."""
+    return GPT2Tokenizer(**_byte_level(["<|endoftext|>"]), **({"model_max_length": 64} | kwargs))
 
 
 def xlm_roberta(**kwargs):

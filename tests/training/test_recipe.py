@@ -118,7 +118,7 @@ def test_no_lora_stays_no_lora_however_often_a_recipe_is_read(tmp_path):
         ("streams: text", "streams: expected a list, got 'text'"),
         ("streams: [gaze]", r"streams: expected some of text, audio, visual, got \['gaze'\]"),
         ("streams: []", "streams: expected some of"),
-        ("model_type: bert", "model_type: expected one of agfn, pgf_net, got 'bert'"),
+        ("model_type: bert", "model_type: expected one of agfn, deepmlf, deepmlf_av, pgf_net, got 'bert'"),
         ("model: [use_gate]", r"model: expected a mapping, got \['use_gate'\]"),
         ("model: {use_gate: 1}", "model.use_gate: expected bool, got 1"),
         ("model: {gate_type: wide}", "model.gate_type: expected 'low_rank' or 'full', got 'wide'"),
@@ -154,8 +154,8 @@ def test_a_value_of_another_kind_is_refused_by_name(tmp_path, text, message):
         ("processor: {streams: [text]}", "unknown key 'streams' in processor"),
         ("lora: {rank: 8}", "unknown key 'rank' in lora"),
         ("lora: {model: 8}", "unknown key 'model' in lora"),
-        ("output_dir: here", "output_dir: expected no such key in a recipe, got 'here'; .*--output"),
-        ("seed: 3", "seed: expected no such key in a recipe, got 3; see seeds"),
+        ("output_dir: here", "output_dir: expected no such key in a recipe; .*--output"),
+        ("seed: 3", "seed: expected no such key in a recipe; see seeds"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_one_that_may_be_meant(tmp_path, text, message):

@@ -467,6 +467,6 @@ def test_half_a_checkpoint_of_a_trainer_is_passed_over(tmp_path):
 def test_a_run_that_fails_before_it_saved_anything_leaves_nothing(recipe, tmp_path, is_new):
     if not is_new:
         (tmp_path / "run").mkdir()
-    with pytest.raises(ValueError, match="batch_size should be a positive integer value"):
-        train_recipe(recipe(per_device_train_batch_size=0), tmp_path / "run", progress=False)
+    with pytest.raises(ValueError, match="expected patterns of trained parameters, got 'nowhere'"):
+        train_recipe(recipe(learning_rates={"nowhere": 1e-3}), tmp_path / "run", progress=False)
     assert [path.name for path in tmp_path.iterdir()] == ([] if is_new else ["run"])
