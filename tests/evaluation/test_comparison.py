@@ -60,7 +60,7 @@ def test_a_run_against_itself_shows_nothing(tmp_path):
     found = compare_runs(run, run)
     assert (found.gain.low, found.gain.difference, found.gain.high) == (0, 0, 0)
     assert found.names == ("run (1)", "run (2)")
-    assert str(found).endswith("the interval holds 0: no difference was shown")
+    assert "the interval holds 0: no difference was shown; with a single seed" in str(found)
 
 
 def test_the_interval_is_that_of_the_paired_bootstrap_over_seeds(tmp_path):

@@ -74,23 +74,23 @@ def test_batches_of_a_resumed_run_are_those_that_were_to_come(tmp_path):
     def note(rows):
         order.extend(row["id"] for row in rows if row["id"].startswith("0-"))  # 1-: to be evaluated on
 
-    def trainer(callbacks=()):
-        made = tiny_trainer(tmp_path, train=tiny_dataset(40), callbacks=callbacks, num_train_epochs=3)
+    def trainer(name, callbacks=()):
+        made = tiny_trainer(tmp_path / name, train=tiny_dataset(40), callbacks=callbacks, num_train_epochs=3)
         collate = made.data_collator
         made.data_collator = lambda rows: note(rows) or collate(rows)
         return made
 
-    trainer().train()
+    trainer("whole").train()
     expected = list(order)
     order.clear()
     assert len(set(expected)) == 40
     assert len(expected) == 120
     assert expected[:40] != expected[40:80]
     with pytest.raises(StoppedError):
-        trainer([StopAt(10, "on_save")]).train()
+        trainer("stopped", [StopAt(10, "on_save")]).train()
     assert order == expected[:80]
     order.clear()
-    trainer().train(resume_from_checkpoint=last_checkpoint(tmp_path))
+    trainer("stopped").train(resume_from_checkpoint=last_checkpoint(tmp_path / "stopped"))
     assert order == expected[80:]
 
 
