@@ -60,12 +60,14 @@ class NoiseRise:
         stream: The stream that was disturbed.
         strength: Standard deviation of the noise, in those of the features.
         error: Mean error under noise.
-        rise: That minus the mean error without noise, with its interval over utterances and seeds.
+        clean_error: Mean error without noise.
+        rise: Their difference, with its interval over utterances and seeds.
     """
 
     stream: str
     strength: float
     error: float
+    clean_error: float
     rise: BootstrapResult
 
     def to_dict(self) -> dict[str, Any]:
@@ -97,7 +99,7 @@ def noise_rise(
         )
         # The same seeds on both sides: what a seed loses by the noise, and not what it has against another seed.
         rise = paired_bootstrap(noisy_SN - clean_SN, np.zeros_like(clean_SN))
-        found.append(NoiseRise(stream, float(strength), float(noisy_SN.mean()), rise))
+        found.append(NoiseRise(stream, float(strength), float(noisy_SN.mean()), float(clean_SN.mean()), rise))
     return found
 
 

@@ -68,13 +68,15 @@ def measure_robustness(
     Raises:
         ValueError: When the folder is no run, or the stream another.
     """
+    if not strengths:
+        raise ValueError("strengths: expected at least one, got none")
     for strength in strengths:
         NoisyProcessor(None, stream, strength)  # refuses what cannot be measured, before anything is loaded
     results = read_results(run)
     checkpoints = [load_checkpoint(str(Path(run) / seed.checkpoint)) for seed in results.runs]
     label_range = checkpoints[0][0].config.label_range
     progress("noise")
-    clean, *rises = noise_rise(checkpoints, rows, stream, [0.0, *strengths])
+    rises = noise_rise(checkpoints, rows, stream, strengths)
     gates: list[GateResponse] = []
     spaces: list[PSC] = []
     for seed, (model, processor) in zip(results.seeds, checkpoints, strict=True):
@@ -89,7 +91,7 @@ def measure_robustness(
         split=split,
         stream=stream,
         seeds=tuple(results.seeds),
-        error=clean.error,
+        error=rises[0].clean_error,
         rises=tuple(rises),
         gates=tuple(gates),
         spaces=tuple(spaces),

@@ -105,9 +105,12 @@ def _train_recipe(
     place = output.with_name(f".{output.name}.unfinished")
     run = _Run(recipe, corpus, place, (title or name) if progress and state.is_main_process else None)
     is_new = not output.exists()
+    description: dict[str, Any] = {}
     if state.is_main_process:
         check_output(output)
-        _check_unfinished(place, {"recipe": shareable(recipe), "corpus": corpus.describe()}, resume)
+        # Once: the hash reads the whole corpus.
+        description = {"recipe": shareable(recipe), "corpus": corpus.describe()}
+        _check_unfinished(place, description, resume)
     state.wait_for_everyone()
     try:
         for seed in recipe.seeds:
@@ -126,8 +129,7 @@ def _train_recipe(
     metric, greater_is_better = run.selection
     results = Results(
         name=name,
-        recipe=shareable(recipe),
-        corpus=corpus.describe(),
+        **description,
         model=run.describe_model(),
         versions=installed_versions(),
         machine=this_machine(),
