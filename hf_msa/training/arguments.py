@@ -5,11 +5,15 @@ from dataclasses import dataclass, field
 
 import torch
 from transformers import TrainingArguments
+from transformers.integrations.integration_utils import (
+    INTEGRATION_TO_CALLBACK,
+    get_available_reporting_integrations,
+)
 
 
 @dataclass
 class MsaTrainingArguments(TrainingArguments):
-    """Arguments of a training run: `TrainingArguments` with other defaults and two fields of our own.
+    """Arguments of a training run: `TrainingArguments` with other defaults and some fields of our own.
 
     The best epoch is the one of the lowest validation MAE; the test split is never looked at. Batches are grouped by
     length, rows reach the collator whole, and a resumed run remembers how patient it had been. Resuming is exact from
@@ -21,6 +25,9 @@ class MsaTrainingArguments(TrainingArguments):
             the rate of the parameters that match. All others get `learning_rate`.
         early_stopping_patience: Epochs without a better validation metric after which training stops (MMSA and MMA
             wait 8 and 10); None for never.
+        stream_dropout: Probability, in training, that a row loses its audio, and by another draw its visual stream.
+        feature_noise: Deviation, in training, of a random offset per row and column of audio and visual, in units of
+            the normalised features.
     """
 
     learning_rates: dict[str, float] | None = field(
@@ -29,6 +36,8 @@ class MsaTrainingArguments(TrainingArguments):
     early_stopping_patience: int | None = field(
         default=8, metadata={"help": "Epochs without a better validation metric before training stops."}
     )
+    stream_dropout: float = field(default=0.0, metadata={"help": "Chance of a row to lose a stream in training."})
+    feature_noise: float = field(default=0.0, metadata={"help": "Deviation of an offset per row and column."})
     eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate."})
     save_strategy: str = field(default="epoch", metadata={"help": "When to save; must fit eval_strategy."})
     save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints to keep beside the best."})
@@ -68,13 +77,23 @@ class MsaTrainingArguments(TrainingArguments):
         for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "weight_decay", "max_grad_norm", "num_train_epochs"):
+        for name in ("learning_rate", "weight_decay", "max_grad_norm", "num_train_epochs", "feature_noise"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name}: expected a finite number of 0 or more, got {getattr(self, name)}")
+        if not 0 <= self.stream_dropout <= 1:
+            raise ValueError(f"stream_dropout: expected a probability in [0, 1], got {self.stream_dropout}")
         for pattern, rate in (self.learning_rates or {}).items():
             if not rate >= 0:
                 raise ValueError(f"learning_rates: expected rates of 0 or more, got {rate} for {pattern!r}")
         super().__post_init__()
+        # Trainer would say so in the middle of its construction, with a RuntimeError.
+        installed = {*get_available_reporting_integrations(), "flyte"}  # which that function leaves out
+        missing = [name for name in self.report_to if name not in installed]
+        if missing:
+            known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
+            raise ValueError(
+                f"report_to: expected none, all, or installed ones of {known}, got {', '.join(map(str, missing))}"
+            )
 
 
 __all__ = ["MsaTrainingArguments"]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from datasets import Array2D, Dataset
 from torch.optim import Optimizer
-from torch.utils.data import Sampler, SequentialSampler
+from torch.utils.data import DataLoader, Sampler, SequentialSampler
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
 from hf_msa.data.lengths import LENGTH, add_lengths
@@ -16,6 +16,7 @@ from hf_msa.evaluation import metrics_for
 from hf_msa.models import MsaConfig
 
 from .arguments import MsaTrainingArguments
+from .augmentation import AugmentingCollator
 from .parameter_groups import check_parameter_groups, split_parameter_groups
 
 
@@ -41,6 +42,7 @@ class MsaTrainer(Trainer):
     """
 
     args: MsaTrainingArguments
+    data_collator: Any
 
     def __init__(
         self,
@@ -80,6 +82,16 @@ class MsaTrainer(Trainer):
             callbacks=callbacks,
             **kwargs,
         )
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Return Trainer's batches of the training rows, augmented as the arguments say."""
+        collate = self.data_collator
+        if self.args.stream_dropout or self.args.feature_noise:
+            self.data_collator = AugmentingCollator(collate, self.args.stream_dropout, self.args.feature_noise)
+        try:
+            return super().get_train_dataloader()
+        finally:
+            self.data_collator = collate
 
     def _get_eval_sampler(self, eval_dataset: Dataset) -> Sampler | None:
         # Trainer would group the rows to be evaluated too, at random, and return predictions in an order of its own.
