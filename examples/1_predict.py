@@ -1,6 +1,7 @@
 """Score utterances with a trained checkpoint, through transformers alone.
 
     python examples/1_predict.py runs/demo
+    python examples/1_predict.py user/name 5f3c1e0   # a repository, pinned to a commit whose code you have looked at
 
 The folder is one that `hf-msa demo` saved; hf_msa need not be installed.
 """
@@ -11,7 +12,8 @@ import numpy as np
 from transformers import pipeline
 
 folder = sys.argv[1] if len(sys.argv) > 1 else "runs/demo"
-pipe = pipeline("multimodal-sentiment-analysis", model=folder, trust_remote_code=True)
+revision = sys.argv[2] if len(sys.argv) > 2 else None
+pipe = pipeline("multimodal-sentiment-analysis", model=folder, revision=revision, trust_remote_code=True)
 
 # Frames of audio and visual features with their rates; here random ones, for a model of 25 and 17 columns.
 generator = np.random.default_rng(0)

@@ -1,6 +1,7 @@
 """The examples, run as a user runs them."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,3 +32,11 @@ def test_every_example_and_upload_script_is_short_enough_to_read_at_once():
     for path in [*(ROOT / "examples").glob("*.py"), *(ROOT / "upload_scripts").glob("*.py")]:
         assert len(path.read_text().splitlines()) <= 60, path
         compile(path.read_text(), str(path), "exec")
+
+
+def test_every_file_named_for_those_who_add_a_model_is_there():
+    guide = (ROOT / "examples" / "ADD_A_MODEL.md").read_text()
+    for name in re.findall(r"`((?:hf_msa|tests|upload_scripts|modeling_cards|examples)/?[\w./]*)`", guide):
+        assert (ROOT / name.replace("_x.py", "_agfn.py").replace("/x_", "/agfn_")).exists(), name
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", guide):
+        assert (ROOT / "examples" / target).exists(), target

@@ -1,17 +1,16 @@
-"""Push a trained PGF-Net folder to the Hub: weights, code, processor.
+"""Publish a trained PGF-Net: the folder of a run of `hf-msa train`, or any checkpoint.
 
-    python upload_scripts/push_pgf_net.py runs/demo user/name
+    hf auth login
+    python upload_scripts/push_pgf_net.py runs/pgf_net_sample user/name
 
-The token comes from `hf auth login`. The repository is private until you open it.
+The repository is private until you open it. The same from the shell: `hf-msa publish FOLDER user/name --private`.
 """
 
 import sys
 
-from hf_msa import PGFNetForSequenceClassification, PGFNetProcessor
+from hf_msa import PGFNetConfig
+from hf_msa.hub import publish
 
 folder, repository = sys.argv[1:]
-model = PGFNetForSequenceClassification.from_pretrained(folder)
-processor = PGFNetProcessor.from_pretrained(folder)
-model.push_to_hub(repository, private=True)
-processor.push_to_hub(repository, private=True)
-print(f"pushed {folder} to {repository}")
+PGFNetConfig.from_pretrained(folder)  # refuses a checkpoint of another model
+print(publish(folder, repository, private=True).url)

@@ -6,6 +6,7 @@ A card has places for them, each with the files it is made from, relative to the
     <!-- comparison: pgf_net_composite_gain.json -->    what `hf-msa compare --json` printed
     <!-- robustness: agfn_visual.json -->               what `hf-msa robustness --json` printed
     <!-- tried: pgf_net_tried.json -->                  the configurations that were tried, and their validation error
+    <!-- sweep: deepmlf_depth.json -->             what `hf-msa sweep` wrote
     ...                                                 replaced
     <!-- end -->
 """
@@ -18,7 +19,9 @@ from typing import Any
 
 from hf_msa.evaluation.results import Results, read_results
 
-_PLACE = re.compile(r"<!-- (results|comparison|robustness|tried): ([^>]*?) -->\n(.*?)<!-- end -->", re.DOTALL)
+from .papers import PaperResult
+
+_PLACE = re.compile(r"<!-- (results|comparison|robustness|sweep|tried): ([^>]*?) -->\n(.*?)<!-- end -->", re.DOTALL)
 _COLUMNS = {
     "mae": "MAE",
     "corr": "corr",
@@ -51,6 +54,7 @@ def fill_card(card: str, folder: str | Path) -> str:
         "results": lambda files: results_table([read_results(file) for file in files]),
         "comparison": lambda files: "\n".join(comparison_table(_read_json(file)) for file in files),
         "robustness": lambda files: robustness_table([_read_json(file) for file in files]),
+        "sweep": lambda files: "\n".join(sweep_table(_read_json(file)) for file in files),
         "tried": lambda files: "\n".join(tried_table(_read_json(file)) for file in files),
     }
 
@@ -90,6 +94,34 @@ def results_table(runs: Sequence[Results], split: str = "test") -> str:
         f"`{corpus['sha256'][:16]}`; mean ± deviation over seeds, the best epoch of each by validation.",
     ]
     lines += [_provenance(run) for run in runs]
+    return "\n".join(lines)
+
+
+def checkpoint_table(run: Results, paper: Sequence[PaperResult], split: str = "test") -> str:
+    """Return a Markdown table of a checkpoint beside all seeds of its run and what the paper reports.
+
+    Args:
+        run: Whose best seed the checkpoint is.
+        paper: The paper's results on that corpus; none where it reports none.
+        split: train, valid or test.
+    """
+    summary = run.summary()[split]
+    own = next(seed.metrics[split] for seed in run.runs if seed.seed == run.best_seed)
+    keys = [key for key in _COLUMNS if key in summary]
+    lines = [_row("", "seeds", *(_COLUMNS[key] for key in keys)), _row(*["---"] * (len(keys) + 2))]
+    for entry in paper:
+        values = [f"{entry.metrics[key]:.3f}" if key in entry.metrics else "-" for key in keys]
+        lines.append(_row(f"paper ({entry.setting})", "", *values))
+    spreads = [f"{summary[key]['mean']:.3f} ± {summary[key]['std']:.3f}" for key in keys]
+    lines.append(_row("ours, mean ± deviation", str(len(run.seeds)), *spreads))
+    lines.append(_row(f"this checkpoint, seed {run.best_seed}", "1", *(f"{own[key]:.3f}" for key in keys)))
+    corpus = run.corpus
+    lines += [
+        "",
+        f"{split.capitalize()} split of `{corpus['name']}`, {corpus['rows'][split]} utterances, SHA-256 "
+        f"`{corpus['sha256'][:16]}`. The checkpoint is the best seed's by the validation split, the best epoch of it.",
+        _provenance(run),
+    ]
     return "\n".join(lines)
 
 
@@ -149,6 +181,37 @@ def _spread(values: Sequence[float | None]) -> str:
     return f"{mean:.3f} ± {deviation:.3f}"
 
 
+def sweep_table(sweep: dict[str, Any]) -> str:
+    """Return what `hf-msa sweep` wrote as a table, a row per combination, the best by validation in bold.
+
+    Args:
+        sweep: Its object.
+    """
+    runs, metric, corpus = sweep["runs"], sweep["metric"], sweep["corpus"]
+    keys = list(runs[0]["set"])
+    test = [key for key in _COLUMNS if key in runs[0]["test"]]
+    headings = [*(f"`{key}`" for key in keys), "seeds", "trainable", f"valid {_COLUMNS.get(metric, metric)}"]
+    lines = [_row(*headings, *(f"test {_COLUMNS[key]}" for key in test))]
+    lines.append(_row(*["---"] * (len(headings) + len(test))))
+    for run in runs:
+        cells = [json.dumps(run["set"][key], ensure_ascii=False) for key in keys]
+        cells += [str(len(run["seeds"])), f"{run['trainable_parameters']:,}", _mean_and_std(run["valid"][metric])]
+        if run["name"] == sweep["best"]:
+            cells = [f"**{cell}**" for cell in cells]
+        lines.append(_row(*cells, *(_mean_and_std(run["test"][key]) for key in test)))
+    lines += [
+        "",
+        f"`{sweep['command']}` on `{corpus['name']}`, SHA-256 `{corpus['sha256'][:16]}`; mean ± deviation over seeds. "
+        "In bold the best on the validation split; the test split chose nothing.",
+    ]
+    return "\n".join(lines)
+
+
+def _mean_and_std(value: dict[str, float | None]) -> str:
+    mean, std = value["mean"], value["std"]
+    return "-" if mean is None else f"{mean:.3f} ± {std or 0.0:.3f}"
+
+
 def tried_table(tried: Sequence[dict[str, Any]]) -> str:
     """Return the configurations that were tried, in their order.
 
@@ -184,4 +247,12 @@ def _read_json(file: Path) -> Any:
         raise ValueError(f"{file}: expected JSON that hf-msa wrote, got {error}") from error
 
 
-__all__ = ["comparison_table", "fill_card", "results_table", "robustness_table", "tried_table"]
+__all__ = [
+    "checkpoint_table",
+    "comparison_table",
+    "fill_card",
+    "results_table",
+    "robustness_table",
+    "sweep_table",
+    "tried_table",
+]

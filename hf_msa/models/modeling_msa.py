@@ -3,7 +3,9 @@
 Shapes: B batch, L text length, T frames, F raw feature size, D width, H heads, C classes.
 """
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -170,12 +172,14 @@ class MsaPreTrainedModel(PreTrainedModel):
         """Load a checkpoint; see `PreTrainedModel.from_pretrained` for the arguments.
 
         Raises:
-            ValueError: When the checkpoint is of another model type, a file is damaged, or weights are missing, of
-                another size or without a place, where transformers would warn and go on with random ones.
+            ValueError: When the checkpoint is of another model type, a file is damaged, an index names shards outside
+                of the folder, or weights are missing, of another size or without a place, where transformers would
+                warn and go on with random ones.
         """
         wants_info = kwargs.pop("output_loading_info", False)
         allows_mismatch = kwargs.pop("ignore_mismatched_sizes", False)
         place = pretrained_model_name_or_path
+        refuse_shards_elsewhere(place)
         try:
             model, info = super().from_pretrained(
                 place, *args, output_loading_info=True, ignore_mismatched_sizes=True, **kwargs
@@ -199,6 +203,23 @@ class MsaPreTrainedModel(PreTrainedModel):
                 raise ValueError(f"{place}: the checkpoint {kind} {len(keys)} weights, among them {min(keys)}")
         model.freeze_text_model()
         return (model, info) if wants_info else model
+
+
+def refuse_shards_elsewhere(place: Any) -> None:
+    """Refuse a folder whose index names files outside of it; of a repository huggingface_hub fetches no such file.
+
+    Args:
+        place: Folder or repository of a checkpoint.
+
+    Raises:
+        ValueError: It names index and file.
+    """
+    indices = sorted(Path(place).glob("*.index.json")) if isinstance(place, (str, Path)) else []
+    for index in indices:
+        names = json.loads(index.read_text(encoding="utf-8")).get("weight_map", {}).values()
+        for name in sorted(set(map(str, names))):
+            if name != Path(name).name or "\\" in name:
+                raise ValueError(f"{index}: expected names of files beside it, got {name!r}")
 
 
 def text_encoder_from_config(text_config: Any) -> PreTrainedModel:

@@ -1,0 +1,196 @@
+"""Train every combination of a few settings of one recipe, and put what came out into one table.
+
+<output>/<setting>,<setting>/    a run each, as `hf-msa train` writes it
+<output>/sweep.json              the grid, the runs' metrics, and which of them is the best by the validation split
+"""
+
+import itertools
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hf_msa.evaluation.results import RESULTS_FILE, Results, read_results, strict_json
+
+from .corpus import without_folders
+from .recipe import Recipe, cast_value, read_options, read_recipe
+from .run import shareable, train_recipe
+
+SWEEP_FILE = "sweep.json"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The runs of a sweep.
+
+    Args:
+        name: Of the sweep.
+        corpus: As in `Results`, the same for all runs.
+        metric: The validation metric that makes a run the best.
+        best: The name of that run; the test split has no say in it.
+        runs: One per combination: `name`, `set` (its settings), `seeds`, `trainable_parameters`, and of the valid and
+            the test split mean and deviation of every metric over the seeds.
+        command: What was typed.
+    """
+
+    name: str
+    corpus: dict[str, Any]
+    metric: str
+    best: str
+    runs: list[dict[str, Any]]
+    command: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        return strict_json(asdict(self))
+
+
+def sweep_recipe(
+    path: str | Path,
+    grid: Sequence[str],
+    output: str | Path,
+    overrides: Sequence[str] = (),
+    seeds: int | None = None,
+    progress: bool = True,
+    command: str = "",
+) -> Sweep | None:
+    """Train every combination of settings, but for those that are finished; go on with one that is not.
+
+    Args:
+        path: The recipe.
+        grid: "key=value,value": what takes each of these values, in YAML; "model.fusion_layers=[29],[23,29]".
+        output: Folder of the sweep.
+        overrides: "key=value" for all runs.
+        seeds: As many of the recipe's seeds, or more in sequence; None for the recipe's.
+        progress: Draw bars on standard error.
+        command: What was typed, for the record.
+
+    Returns:
+        What stands in `sweep.json`; None in all processes but the first.
+
+    Raises:
+        ValueError: For a grid that is none, a setting that the recipe refuses, and a folder that holds a run of
+            another recipe or corpus.
+    """
+    axes = read_grid(grid)
+    plans: dict[str, tuple[dict[str, Any], Recipe]] = {}
+    for values in itertools.product(*axes.values()):
+        settings = dict(zip(axes, values, strict=True))
+        chosen = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in settings.items()]
+        # Every recipe is read before the first is trained: a mistake in the last combination shows at once.
+        plan = read_recipe(path, [*overrides, *chosen])
+        plan.seeds = first_seeds(plan.seeds, seeds)
+        name = combination_name(settings)
+        if name in plans:
+            raise ValueError(f"grid: expected different values, got {name} twice")
+        plans[name] = (settings, plan)
+    output = Path(output)
+    runs: dict[str, Results] = {}
+    for name, (_, plan) in plans.items():
+        found = _finished(output / name, plan)
+        if found is None:
+            found = train_recipe(plan, output / name, name, resume=True, progress=progress, command=command)
+        if found is not None:
+            runs[name] = found
+    if len(runs) < len(plans):
+        return None
+    hashes = {run.corpus["sha256"] for run in runs.values()}
+    if len(hashes) > 1:
+        raise ValueError(f"output: expected runs on one corpus, got {len(hashes)} in {output}; delete the older runs")
+    sweep = _summarised(output.name, plans, runs, command)
+    output.mkdir(parents=True, exist_ok=True)
+    partial = output / f".{SWEEP_FILE}.partial"
+    partial.write_text(json.dumps(sweep.to_dict(), indent=2) + "\n", encoding="utf-8")
+    partial.replace(output / SWEEP_FILE)
+    return sweep
+
+
+def read_grid(grid: Sequence[str]) -> dict[str, list[Any]]:
+    """Return the values of every key, from "key=value,value".
+
+    Args:
+        grid: As for `sweep_recipe`.
+
+    Raises:
+        ValueError: For none at all, a key without values or given twice, and what is no YAML.
+    """
+    axes: dict[str, list[Any]] = {}
+    for entry in grid:
+        key, equals, text = entry.partition("=")
+        if not key or not equals or not text.strip():
+            raise ValueError(f"grid: expected key=value,value, got {entry!r}")
+        if key in axes:
+            raise ValueError(f"grid: expected every key once, got {key!r} twice")
+        try:
+            # Cast, since YAML takes `1e-3` for a string.
+            axes[key] = cast_value(read_options([f"values=[{text}]"])["values"], Any, "grid")
+        except ValueError as error:
+            raise ValueError(f"grid: expected YAML values, got {entry!r}") from error
+    if not axes:
+        raise ValueError("grid: expected at least one key=value,value, got none")
+    return axes
+
+
+def combination_name(settings: dict[str, Any]) -> str:
+    """Return a name for a folder, as "num_fusion_tokens=4,fusion_layers=23-29".
+
+    Args:
+        settings: Values by key.
+    """
+    parts = []
+    for key, value in settings.items():
+        text = re.sub(r"[^\w.+-]+", "-", json.dumps(without_folders(value), ensure_ascii=False))
+        parts.append(f"{key.rsplit('.', 1)[-1]}={text.strip('-')}")
+    return ",".join(parts)
+
+
+def first_seeds(seeds: list[int], number: int | None) -> list[int]:
+    """Return the first seeds of a recipe, or more in sequence.
+
+    Args:
+        seeds: The recipe's.
+        number: How many; None for all.
+    """
+    return seeds if number is None else (seeds + [max(seeds) + 1 + i for i in range(number)])[:number]
+
+
+def _finished(folder: Path, plan: Recipe) -> Results | None:
+    if not (folder / RESULTS_FILE).exists():
+        return None
+    found = read_results(folder)
+    expected = json.loads(json.dumps(shareable(plan)))
+    different = sorted(
+        key for key in expected | found.recipe if expected.get(key) != json.loads(json.dumps(found.recipe.get(key)))
+    )
+    if different:
+        raise ValueError(f"output: expected a run of this recipe in {folder}, got another {', '.join(different)}")
+    return found
+
+
+def _summarised(
+    name: str, plans: dict[str, tuple[dict[str, Any], Recipe]], runs: dict[str, Results], command: str
+) -> Sweep:
+    summaries = {key: run.summary() for key, run in runs.items()}
+    known = next(iter(summaries.values()))["valid"]
+    plan = next(iter(plans.values()))[1]
+    metric = str(plan.training.get("metric_for_best_model") or "mae").removeprefix("eval_")
+    if metric not in known:
+        metric = "mae" if "mae" in known else "accuracy"
+    sign = 1 if metric == "mae" else -1
+    best = min(runs, key=lambda key: sign * summaries[key]["valid"][metric]["mean"])
+    rows = [
+        {
+            "name": key,
+            "set": without_folders(plans[key][0]),
+            "seeds": run.seeds,
+            "trainable_parameters": run.model["trainable_parameters"],
+            **{split: summaries[key][split] for split in ("valid", "test")},
+        }
+        for key, run in runs.items()
+    ]
+    return Sweep(name, next(iter(runs.values())).corpus, metric, best, rows, command)
+
+
+__all__ = ["SWEEP_FILE", "Sweep", "combination_name", "first_seeds", "read_grid", "sweep_recipe"]

@@ -1,0 +1,16 @@
+"""Publish a trained DeepMLF: the folder of a run of `hf-msa train`, or any checkpoint.
+
+    hf auth login
+    python upload_scripts/push_deepmlf.py runs/deepmlf_sample user/name
+
+The repository is private until you open it. The same from the shell: `hf-msa publish FOLDER user/name --private`.
+"""
+
+import sys
+
+from hf_msa import DeepMLFConfig
+from hf_msa.hub import publish
+
+folder, repository = sys.argv[1:]
+DeepMLFConfig.from_pretrained(folder)  # refuses a checkpoint of another model
+print(publish(folder, repository, private=True).url)
