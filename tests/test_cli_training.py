@@ -100,6 +100,33 @@ def test_evaluate_and_compare_print_tables(place):
     assert json.loads(run("compare", place.run, place.run, "--json").stdout)["gain"]["difference"] == 0
 
 
+def test_measuring_draws_a_bar_on_standard_error_but_not_for_machines(place):
+    terminal = CliRunner(env={"FORCE_COLOR": "1", "TERM": "xterm"})
+    command = ["evaluate", str(place.run), "--corpus", str(place.corpus)]
+    shown = terminal.invoke(app, command)
+    assert "measuring" in shown.stderr
+    assert f"{SIZES['test']}/{SIZES['test']}" in shown.stderr
+    assert "measuring" not in shown.stdout
+    assert terminal.invoke(app, [*command, "--json"]).stderr == ""
+
+
+def test_the_command_is_recorded_without_the_folders_of_this_machine(place, monkeypatch):
+    from hf_msa.training import run as run_module
+
+    commands = []
+    monkeypatch.setattr(run_module, "train_recipe", lambda *args, command, **kwargs: commands.append(command))
+    settings = [
+        "corpus=/home/me/data/mosi.pkl",
+        "corpus_options={tokenizer: /home/me/bert/base}",
+        "learning_rate=1e-3",
+    ]
+    assert run("train", place.recipe, *(part for value in settings for part in ("--set", value))).exit_code == 0
+    assert commands == [
+        "hf-msa train tiny.yaml --set 'corpus=\"data/mosi.pkl\"' "
+        '--set \'corpus_options={"tokenizer": "bert/base"}\' --set learning_rate=1e-3'
+    ]
+
+
 def test_more_seeds_than_the_recipe_has_are_new_ones(place, monkeypatch):
     from hf_msa.training import run as run_module
 
@@ -174,6 +201,9 @@ def test_a_recipe_that_is_no_recipe_is_one_line(refuse, text):
         ("output_dir=x", ["output_dir: expected no such key", "--output"]),
         ("metric_for_best_model=mea", ["metric_for_best_model: expected loss, mae", "got 'mea'"]),
         ("processor.alignment=word", ["audio_rate: expected frames per second, got None"]),
+        ("lora.r=0", ["r: expected a rank of LoRA from 1 to 1024, got 0"]),
+        ("processor.max_text_length=0", ["max_text_length: expected more than the 2 special tokens, got 0"]),
+        ("report_to=wandb", ["report_to: expected none, all, or installed ones of", "got wandb"]),
         ("corpus_options={rate: 3}", ["expected the options tokenizer, aligned", "got 'rate'"]),
         ("initial_checkpoint=nowhere", ["initial_checkpoint: expected model, processor and normalize_by to be empty"]),
     ],

@@ -5,7 +5,17 @@ import pickle
 import numpy as np
 import torch
 import yaml
-from transformers import BertConfig, BertModel, BertTokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import (
+    BertConfig,
+    BertModel,
+    BertTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 VALUES = {"wonderful": 1.5, "good": 0.75, "the": 0.0, "movie": 0.0, "was": 0.0, "bad": -0.75, "awful": -1.5}
 SIZES = {"train": 12, "valid": 6, "test": 7}
@@ -19,6 +29,25 @@ def write_text_model(folder, **sizes):
     BertModel(BertConfig(**small | sizes)).save_pretrained(folder)
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *VALUES]
     BertTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, model_max_length=32).save_pretrained(folder)
+    return folder
+
+
+def write_decoder(folder, family="gpt2", num_layers=2):
+    """Save a GPT-2 or Llama of width 16 that knows seven words, lower case, and has no padding token."""
+    torch.manual_seed(0)
+    special = {"bos_token_id": 0, "eos_token_id": 0}
+    if family == "gpt2":
+        sizes = {"vocab_size": 16, "n_embd": 16, "n_layer": num_layers, "n_head": 2, "n_positions": 128}
+        model = GPT2LMHeadModel(GPT2Config(**sizes | special))
+    else:
+        sizes = {"vocab_size": 16, "hidden_size": 16, "num_hidden_layers": num_layers, "num_attention_heads": 2}
+        sizes |= {"intermediate_size": 24, "max_position_embeddings": 128, "tie_word_embeddings": True}
+        model = LlamaForCausalLM(LlamaConfig(**sizes | special))
+    model.save_pretrained(folder)
+    words = Tokenizer(models.WordLevel({word: i for i, word in enumerate(["<end>", "<unk>", *VALUES])}, "<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    names = {"bos_token": "<end>", "eos_token": "<end>", "unk_token": "<unk>", "model_max_length": 128}
+    PreTrainedTokenizerFast(tokenizer_object=words, **names).save_pretrained(folder)
     return folder
 
 

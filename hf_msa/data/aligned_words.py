@@ -141,7 +141,7 @@ class AlignedWords:
         groups: list[tuple[int, int, tuple[int, int] | None]] = []
         for word, (start, end) in enumerate(spans):
             own = tokens.get(word, [])
-            if own and (rows_TF[own] != rows_TF[own[0]]).any():
+            if own and _differ(rows_TF[own], rows_TF[own[0]]).any():
                 # Rows of one word that differ: each piece becomes a word of its own, and no row is lost.
                 groups += [(*offsets[token], (token, token + 1)) for token in own]
             else:
@@ -152,7 +152,7 @@ class AlignedWords:
         self, spans: list[tuple[int, int]], rows_TF: np.ndarray, is_cut: bool
     ) -> list[tuple[int, int, tuple[int, int] | None]] | None:
         """The same from runs of equal rows; None when their number is not that of the words."""
-        starts = [0, *(np.flatnonzero((rows_TF[1:] != rows_TF[:-1]).any(axis=1)) + 1).tolist()]
+        starts = [0, *(np.flatnonzero(_differ(rows_TF[1:], rows_TF[:-1])) + 1).tolist()]
         if len(rows_TF) == len(spans) and not is_cut:
             starts = list(range(len(spans)))
         if not len(rows_TF) or (len(starts) != len(spans) and not (is_cut and len(starts) < len(spans))):
@@ -160,6 +160,11 @@ class AlignedWords:
         runs: list[tuple[int, int] | None] = list(zip(starts, [*starts[1:], len(rows_TF)], strict=True))
         runs += [None] * (len(spans) - len(runs))
         return [(*span, run) for span, run in zip(spans, runs, strict=True)]
+
+
+def _differ(rows_TF: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return which rows are not the same, where a NaN is the same as a NaN: one frame written twice holds it twice."""
+    return ((rows_TF != others) & ~(np.isnan(rows_TF) & np.isnan(others))).any(axis=1)
 
 
 def _word(text: str, start: int, end: int, rows: tuple[int, int] | None) -> Word:

@@ -25,7 +25,16 @@ def load_checkpoint(name_or_path: str, revision: str | None = None, trust_remote
     options = {"revision": revision, "trust_remote_code": trust_remote_code or None}
     check_model_type(AutoConfig.from_pretrained(name_or_path, **options), name_or_path)
     model = AutoModelForSequenceClassification.from_pretrained(name_or_path, **options)
-    processor = AutoProcessor.from_pretrained(name_or_path, **options)
+    try:
+        processor = AutoProcessor.from_pretrained(name_or_path, **options)
+    except Exception as error:  # tokenizers raises no narrower one, transformers whatever the content leads to
+        if isinstance(error, (OSError, ImportError)) or name_or_path in str(error):
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise ValueError(
+            f"{name_or_path}: expected processor_config.json, tokenizer.json and tokenizer_config.json "
+            f"as they were saved, got damaged ones ({reason})"
+        ) from error
     if torch.accelerator.is_available():
         model.to(torch.accelerator.current_accelerator())
     return model.eval(), processor

@@ -234,6 +234,14 @@ class AudioVisualEncoder(nn.Module):
         self.visual = StreamEncoder(visual_dim, config.visual_batch_norm, config)
         self.fusion = StreamLinear(2 * config.av_hidden_size, config.av_hidden_size)
 
+    def train(self, mode: bool = True) -> "AudioVisualEncoder":
+        """Switch between training and evaluation; a frozen encoder stays in evaluation, its batch norms with it.
+
+        Args:
+            mode: Whether to train.
+        """
+        return super().train(mode and any(parameter.requires_grad for parameter in self.parameters()))
+
     def forward(self, audio: Tensor, audio_mask: Tensor, visual: Tensor, visual_mask: Tensor) -> Tensor:
         """Return T joint steps (B, T, D).
 

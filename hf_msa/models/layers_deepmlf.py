@@ -32,7 +32,8 @@ class FusionTokens(nn.Module):
 
     def forward(self, batch_size: int) -> Tensor:
         """Return them once per row, (B, n, D)."""
-        return self.embedding.expand(batch_size, -1, -1)
+        # A copy: without gradients a view of a parameter still claims to want one, and torch's FLOP counter trips.
+        return self.embedding.repeat(batch_size, 1, 1)
 
 
 class LoraLinear(nn.Linear):

@@ -128,7 +128,7 @@ class DeepMLFPreTrainedModel(MsaPreTrainedModel):
             for matrix in block.feed_forward.matrices:
                 matrix.freeze()
         if self.config.freeze_av_encoder:
-            self.base_model.av_encoder.requires_grad_(False)
+            self.base_model.av_encoder.requires_grad_(False).eval()
 
     @torch.no_grad()
     def copy_feed_forwards(self) -> None:
@@ -287,7 +287,7 @@ class DeepMLFModel(DeepMLFPreTrainedModel):
         mask = mask | is_missing_BL
         embeds = torch.where(is_missing_BL.unsqueeze(-1), beginning_11D, embeds).masked_fill(~mask.unsqueeze(-1), 0)
         # One number for the batch, from the CPU's generator: nothing waits for the device.
-        if self.training and torch.rand(()).item() < self.config.text_seqaug_apply:
+        if self.training and self.config.text_seqaug_apply and torch.rand(()).item() < self.config.text_seqaug_apply:
             embeds = seqaug(embeds, mask, self.config.text_seqaug_rate)
         return embeds, mask
 

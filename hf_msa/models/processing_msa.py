@@ -118,7 +118,7 @@ class MsaProcessor(ProcessorMixin):
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, **loading)
         config = AutoConfig.from_pretrained(name_or_path, **loading)
         limit = min(tokenizer.model_max_length, _num_positions(config) - cls.reserved_positions)
-        limit = min(limit, max_text_length or limit)
+        limit = limit if max_text_length is None else min(limit, max_text_length)
         return cls(MsaFeatureExtractor(**kwargs), tokenizer, alignment, limit, streams, lowercase)
 
     def to_dict(self) -> dict[str, Any]:

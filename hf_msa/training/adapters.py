@@ -4,6 +4,7 @@ A merged checkpoint needs neither peft nor this package. The adapter-only form i
 modules without the frozen text model, about 12 MB for BERT-base.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import peft
 from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoConfig, PreTrainedModel
 
 from hf_msa.models import MsaConfig, MsaPreTrainedModel
+
+_MAX_RANK = 1024  # ours: beyond the width of any text model that fits beside it, a slip of the pen fills the memory
 
 
 def add_lora(
@@ -24,14 +27,25 @@ def add_lora(
 
     Args:
         model: A model with a head.
-        r: Rank (PGF-Net: 32).
+        r: Rank (PGF-Net: 32), at most 1,024.
         lora_alpha: Scale times rank (MMA: 32).
         lora_dropout: Dropout in front of LoRA (MMA: 0.1).
         target_modules: Linear layers of the text model by their last name (MMA, PEFT's own for BERT: query, value).
 
     Returns:
         The model as PEFT wraps it; train it with any Trainer, then `merge_lora` or `save_adapter`.
+
+    Raises:
+        ValueError: For a number out of range, or no layer of that name.
     """
+    if not 1 <= r <= _MAX_RANK:
+        raise ValueError(f"r: expected a rank of LoRA from 1 to {_MAX_RANK}, got {r}")
+    if not 0 < lora_alpha < math.inf:
+        raise ValueError(f"lora_alpha: expected a finite number above 0, got {lora_alpha}")
+    if not 0 <= lora_dropout < 1:
+        raise ValueError(f"lora_dropout: expected a rate in [0, 1), got {lora_dropout}")
+    if not target_modules:
+        raise ValueError("target_modules: expected at least one name of a linear layer, got none")
     lora = peft.LoraConfig(
         r=r,
         lora_alpha=lora_alpha,

@@ -1,6 +1,7 @@
 """The arguments of `MsaTrainer`: those of transformers, with the defaults that this task needs."""
 
 import math
+import re
 from dataclasses import dataclass, field
 
 import torch
@@ -28,6 +29,11 @@ class MsaTrainingArguments(TrainingArguments):
         stream_dropout: Probability, in training, that a row loses its audio, and by another draw its visual stream.
         feature_noise: Deviation, in training, of a random offset per row and column of audio and visual, in units of
             the normalised features.
+        max_grad_value: Largest entry of a gradient, beside `max_grad_norm` (DeepMLF's authors clip by value alone:
+            5.0, in stage one 1.0); None for no limit.
+        max_grad_value_except: Regular expression, searched for in the names of parameters; those that match are not
+            clipped by value.
+        weight_decay_on_norms: Decay the weights of norms too, as DeepMLF's authors do; biases never decay.
     """
 
     learning_rates: dict[str, float] | None = field(
@@ -38,6 +44,11 @@ class MsaTrainingArguments(TrainingArguments):
     )
     stream_dropout: float = field(default=0.0, metadata={"help": "Chance of a row to lose a stream in training."})
     feature_noise: float = field(default=0.0, metadata={"help": "Deviation of an offset per row and column."})
+    max_grad_value: float | None = field(default=None, metadata={"help": "Largest entry of a gradient."})
+    max_grad_value_except: str | None = field(
+        default=None, metadata={"help": "Regular expression on parameter names that are not clipped by value."}
+    )
+    weight_decay_on_norms: bool = field(default=False, metadata={"help": "Decay the weights of norms too."})
     eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate."})
     save_strategy: str = field(default="epoch", metadata={"help": "When to save; must fit eval_strategy."})
     save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints to keep beside the best."})
@@ -82,6 +93,14 @@ class MsaTrainingArguments(TrainingArguments):
                 raise ValueError(f"{name}: expected a finite number of 0 or more, got {getattr(self, name)}")
         if not 0 <= self.stream_dropout <= 1:
             raise ValueError(f"stream_dropout: expected a probability in [0, 1], got {self.stream_dropout}")
+        if self.max_grad_value is not None and not 0 < self.max_grad_value < math.inf:
+            raise ValueError(f"max_grad_value: expected a number above 0 or None, got {self.max_grad_value}")
+        try:
+            re.compile(self.max_grad_value_except or "")
+        except re.error as error:
+            raise ValueError(
+                f"max_grad_value_except: expected a regular expression, got {self.max_grad_value_except!r} ({error})"
+            ) from error
         for pattern, rate in (self.learning_rates or {}).items():
             if not rate >= 0:
                 raise ValueError(f"learning_rates: expected rates of 0 or more, got {rate} for {pattern!r}")

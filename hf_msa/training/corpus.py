@@ -17,9 +17,13 @@ CORPORA_VARIABLE = "HF_MSA_CORPORA"
 _SAMPLE = Path(__file__).parents[1] / "data" / "sample_corpus"
 
 
-def without_folders(place: str | None) -> str | None:
-    """Return a repository or relative path as it is, of an absolute path the last two parts."""
-    return "/".join(Path(place).parts[-2:]) if place is not None and Path(place).is_absolute() else place
+def without_folders(value: Any) -> Any:
+    """Return of an absolute path the last two parts, anything else as it is; also within lists and mappings."""
+    if isinstance(value, dict):
+        return {key: without_folders(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_folders(entry) for entry in value]
+    return "/".join(Path(value).parts[-2:]) if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 @dataclass(frozen=True)
@@ -86,9 +90,21 @@ def open_split(name: str, split: str, options: dict[str, Any] | None = None) -> 
     Raises:
         ValueError: For another split, and as `open_corpus`.
     """
+    check_split(split)
+    return open_corpus(name, options).splits[split]
+
+
+def check_split(split: str) -> None:
+    """Refuse another name than train, valid or test, before anything is loaded.
+
+    Args:
+        split: The name.
+
+    Raises:
+        ValueError: It names the three.
+    """
     if split not in SPLITS:
         raise ValueError(f"split: expected {', '.join(SPLITS)}, got {split!r}")
-    return open_corpus(name, options).splits[split]
 
 
 def _find_corpus(name: str) -> Path:
@@ -103,4 +119,4 @@ def _find_corpus(name: str) -> Path:
     return found
 
 
-__all__ = ["Corpus", "open_corpus", "open_split", "without_folders"]
+__all__ = ["Corpus", "check_split", "open_corpus", "open_split", "without_folders"]

@@ -33,7 +33,7 @@ import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from transformers import BertConfig, BertModel, BertTokenizer
+from transformers import BertConfig, BertModel, BertTokenizer, GPT2Config, GPT2LMHeadModel
 
 from hf_msa.data.parquet import write_parquet
 from hf_msa.data.rows import SPLITS, STREAMS, OpenCorpus
@@ -89,7 +89,7 @@ class CorpusMemory:
         own: The same on two batches per split, the model's own.
         beyond_mib: What the whole corpus takes beyond the model's own, anonymous memory.
         limit_mib: What it may take, 1.5 GB.
-        model_type: Of the model; its text model is a small BERT with random weights.
+        model_type: Of the model; its text model is a small BERT, or for DeepMLF a GPT-2, with random weights.
         batch_size: Rows per training step.
         alignment: "word" or "none".
         steps: Training steps.
@@ -132,7 +132,7 @@ def benchmark_corpus_memory(
     """Measure what a corpus of CMU-MOSEI's shape costs in memory when a model is trained on it.
 
     Args:
-        model_type: Such as "pgf_net"; its default configuration around a small BERT with random weights.
+        model_type: Such as "pgf_net"; its default configuration around a small text model with random weights.
         rows: Of the corpus; None for CMU-MOSEI's 22,856, whose splits others are proportional to.
         batch_size: Rows per training step.
         alignment: "word" or "none".
@@ -166,10 +166,11 @@ def benchmark_corpus_memory(
         **{key: value for part in ("eval", "save") for key, value in _at_step(part, steps).items()},
     }
     with tempfile.TemporaryDirectory(prefix="hf_msa_", dir=place) as folder:
-        text_model = _make_text_model(Path(folder) / "text_model")
+        text_model = _make_text_model(Path(folder) / "text_model", model_type)
         recipe = {
             "model_type": model_type,
             "text_model": str(text_model),
+            "streams": list(STREAMS) if model_type == "deepmlf_av" else ["text", *STREAMS],
             "processor": {"alignment": alignment},
             "seeds": [seed],
             **training,
@@ -278,10 +279,15 @@ def _at_step(part: str, step: int) -> dict[str, Any]:
     return {f"{part}_strategy": "steps", f"{part}_steps": step}
 
 
-def _make_text_model(folder: Path) -> Path:
-    """Save a small BERT with random weights and a tokenizer that knows the words of the made corpus."""
+def _make_text_model(folder: Path, model_type: str) -> Path:
+    """Save a small BERT, or for DeepMLF a GPT-2, with random weights and a tokenizer that knows the made words."""
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *_WORDS]
     BertTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, model_max_length=64).save_pretrained(folder)
+    if model_type.startswith("deepmlf"):
+        # As deep as the model's own fusion layers ask for.
+        small = {"n_embd": 128, "n_layer": 12, "n_head": 2, "n_positions": 128}
+        GPT2LMHeadModel(GPT2Config(vocab_size=len(pieces), **small)).save_pretrained(folder)
+        return folder
     config = BertConfig(
         vocab_size=len(pieces),
         hidden_size=128,

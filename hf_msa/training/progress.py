@@ -1,5 +1,7 @@
-"""A progress bar for Trainer that takes one line and leaves one line."""
+"""Progress bars of one line: for Trainer, which leaves it, and for rows that are measured."""
 
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rich.console import Console
@@ -46,3 +48,26 @@ class ProgressBar(TrainerCallback):
         """Stop drawing; early stopping leaves the bar full, at the steps that were taken."""
         self.bar.update(self.task, total=state.global_step)
         self.bar.stop()
+
+
+@contextlib.contextmanager
+def count_rows(
+    title: str | None, total: int, console: Console | None = None
+) -> Iterator[Callable[[int], None] | None]:
+    """Draw a bar of rows while something is measured; it leaves no line.
+
+    Args:
+        title: What is done; None draws nothing.
+        total: Rows.
+        console: Where to draw; None for standard error.
+
+    Yields:
+        What `predict_rows` calls with the number of rows done, or None.
+    """
+    if title is None:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console or Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda done: bar.advance(task, done)

@@ -7,6 +7,7 @@ Its keys are the fields of [`Recipe`] and those of [`MsaTrainingArguments`], sid
 import dataclasses
 import difflib
 import inspect
+import json
 import math
 import re
 import types
@@ -22,8 +23,12 @@ from hf_msa.models import MsaConfig, MsaFeatureExtractor, MsaProcessor
 
 from .adapters import add_lora
 from .arguments import MsaTrainingArguments
+from .corpus import without_folders
 
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
+_MAX_DEPTH = 20  # of lists and mappings in each other; ours
+# Fields that may be "no", which YAML 1.1 reads as false.
+_MAY_BE_NO = ("eval_strategy", "save_strategy", "logging_strategy")
 
 
 @dataclass
@@ -31,7 +36,7 @@ class Recipe:
     """What is trained on what; the how is in `training`.
 
     Args:
-        model_type: pgf_net, agfn or deepmlf.
+        model_type: pgf_net, agfn, deepmlf_av (DeepMLF's stage one) or deepmlf.
         text_model: Repository or folder of the pretrained text model; "offline" is the MiniLM of the extra `offline`.
         corpus: "sample", or the path of a corpus (see `load_corpus`); a relative one starts at the folder that the
             environment variable HF_MSA_CORPORA names, or here.
@@ -40,7 +45,7 @@ class Recipe:
         model: Fields of the model's configuration. The sizes of the features are the corpus's.
         processor: Arguments of the processor's `from_text_pretrained`: alignment, max_text_length, ...
         normalize_by: None for statistics of all rows, or "speaker".
-        lora: Arguments of `add_lora`; null trains without LoRA.
+        lora: Arguments of `add_lora`; null trains without LoRA, as DeepMLF always does (its own is `model.lora_rank`).
         initial_checkpoint: Folder or repository of a checkpoint to start from, with its processor, in place of a fresh
             model; its configuration and normalisation are kept, so `model`, `processor` and `normalize_by` must be
             empty.
@@ -78,6 +83,12 @@ class Recipe:
             raise ValueError(f"seeds: expected different numbers from 0 to 2**32 - 1, got {self.seeds}")
         if self.normalize_by not in (None, "speaker"):
             raise ValueError(f"normalize_by: expected null or 'speaker', got {self.normalize_by!r}")
+        if self.normalize_by is not None and self.model.get("av_encoder_name_or_path") is not None:
+            raise ValueError("normalize_by: expected null, since stage one brings its normalisation")
+        if self.model_type in ("deepmlf_av", "deepmlf"):
+            if self.lora:
+                raise ValueError(f"lora: expected null for {self.model_type}, see model.lora_rank; got {self.lora}")
+            self.lora = None
         if self.initial_checkpoint is not None and (self.model or self.processor or self.normalize_by):
             raise ValueError(
                 "initial_checkpoint: expected model, processor and normalize_by to be empty, since it brings its own"
@@ -159,7 +170,8 @@ def make_recipe(values: Mapping[str, Any]) -> Recipe:
     )
     _check_known("recipe", values, own | training)
     cast = _cast_fields({key: values[key] for key in values if key in own}, own)
-    cast_training = _cast_fields({key: values[key] for key in values if key in training}, training)
+    meant = {key: "no" if key in _MAY_BE_NO and value is False else value for key, value in values.items()}
+    cast_training = _cast_fields({key: meant[key] for key in meant if key in training}, training)
     recipe, _ = HfArgumentParser((Recipe, MsaTrainingArguments)).parse_dict({**cast, **cast_training})
     recipe.training = cast_training
     return recipe
@@ -180,6 +192,18 @@ def read_options(options: Sequence[str]) -> dict[str, Any]:
     return values
 
 
+def shareable_setting(setting: str) -> str:
+    """Return a "key=value" without the folders of the machine on which it was typed.
+
+    Args:
+        setting: As for `read_recipe`.
+    """
+    key, _, text = setting.partition("=")
+    value = _load_yaml(text)
+    shared = without_folders(value)
+    return setting if shared == value else f"{key}={json.dumps(shared, ensure_ascii=False)}"
+
+
 class _Loader(yaml.SafeLoader):
     """YAML, except that of two equal keys the last does not win in silence."""
 
@@ -195,7 +219,21 @@ class _Loader(yaml.SafeLoader):
 
 
 def _load_yaml(text: str) -> Any:
-    return yaml.load(text, _Loader)
+    try:
+        value = yaml.load(text, _Loader)
+        _check_depth(value)
+    except RecursionError as error:
+        raise yaml.YAMLError(f"values in more than {_MAX_DEPTH} others") from error
+    return value
+
+
+def _check_depth(value: Any, depth: int = 0) -> None:
+    """Refuse what later code could not walk through, also a value that holds itself (`&a [*a]`)."""
+    if depth > _MAX_DEPTH:
+        raise RecursionError
+    if isinstance(value, (dict, list)):
+        for entry in value.values() if isinstance(value, dict) else value:
+            _check_depth(entry, depth + 1)
 
 
 def _override(values: dict[str, Any], override: str) -> None:
@@ -327,4 +365,4 @@ def _cast_plain(value: Any, hint: Any, name: str) -> Any:
     return value
 
 
-__all__ = ["Recipe", "cast_value", "make_recipe", "read_options", "read_recipe"]
+__all__ = ["Recipe", "cast_value", "make_recipe", "read_options", "read_recipe", "shareable_setting"]

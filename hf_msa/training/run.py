@@ -53,8 +53,9 @@ from .adapters import add_lora, merge_lora
 from .arguments import MsaTrainingArguments
 from .checkpoint import check_output, replace_folder, save_checkpoint
 from .corpus import Corpus, open_corpus, open_split, without_folders
-from .progress import ProgressBar
+from .progress import ProgressBar, count_rows
 from .recipe import Recipe
+from .stage_one import stage_one_fields
 from .text_models import OFFLINE_TEXT_MODEL, offline_text_model
 from .trainer import MsaTrainer, check_dataset
 
@@ -80,7 +81,7 @@ def train_recipe(
         output: The run's folder: new, empty, or an older run's, which stays until the new one is whole.
         name: Of the run; None takes the folder's.
         resume: Go on with an unfinished run of the same recipe on the same corpus.
-        progress: Draw a bar per seed on standard error.
+        progress: Draw bars on standard error: a seed's training, and its measuring.
         command: What was typed, for the record.
         title: Of the bars; None takes the name.
 
@@ -104,7 +105,6 @@ def _train_recipe(
     corpus = open_corpus(recipe.corpus, recipe.corpus_options)
     place = output.with_name(f".{output.name}.unfinished")
     run = _Run(recipe, corpus, place, (title or name) if progress and state.is_main_process else None)
-    is_new = not output.exists()
     description: dict[str, Any] = {}
     if state.is_main_process:
         check_output(output)
@@ -118,9 +118,6 @@ def _train_recipe(
     except BaseException:
         if state.is_main_process and not _has_progress(place):
             shutil.rmtree(place, ignore_errors=True)
-            if is_new:
-                with contextlib.suppress(OSError):
-                    output.rmdir()
         raise
     if not state.is_main_process:
         return None
@@ -130,7 +127,7 @@ def _train_recipe(
     results = Results(
         name=name,
         **description,
-        model=run.describe_model(),
+        model=run.described_model(),
         versions=installed_versions(),
         machine=this_machine(),
         seconds=time.perf_counter() - start,
@@ -149,6 +146,7 @@ def evaluate_checkpoint(
     corpus_options: dict[str, Any] | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    progress: bool = False,
 ) -> dict[str, Any]:
     """Return the metrics of a checkpoint on a split of a corpus, as `train_recipe` measured them.
 
@@ -159,6 +157,7 @@ def evaluate_checkpoint(
         corpus_options: Of `load_corpus`.
         revision: Branch, tag or commit of a repository.
         trust_remote_code: Run the checkpoint's own code instead of this package's.
+        progress: Draw a bar on standard error.
 
     Raises:
         ValueError: When the split does not exist, or its rows do not fit the model.
@@ -166,7 +165,9 @@ def evaluate_checkpoint(
     rows = open_split(corpus, split, corpus_options)
     model, processor = load_checkpoint(name_or_path, revision, trust_remote_code)
     check_dataset(split, rows, model.config, processor.streams)
-    return score_predictions(predict_rows(model, processor, rows), model.config)
+    with count_rows("measuring" if progress else None, len(rows)) as count:
+        found = predict_rows(model, processor, rows, progress=count)
+    return score_predictions(found, model.config)
 
 
 class _Run:
@@ -202,9 +203,15 @@ class _Run:
     def _make_processor(self) -> Any:
         recipe = self.recipe
         features = {key: recipe.model[key] for key in _FEATURE_FIELDS if key in recipe.model}
+        fields = self.corpus.features | features | recipe.processor
+        stage_one = recipe.model.get("av_encoder_name_or_path")
+        if stage_one is not None:
+            fields = stage_one_fields(stage_one, recipe.streams, fields)
         processor = PROCESSOR_MAPPING[self.config_class].from_text_pretrained(
-            self.text_model, streams=recipe.streams, **self.corpus.features | features | recipe.processor
+            self.text_model, streams=recipe.streams, **fields
         )
+        if stage_one is not None:
+            return processor
         return processor.fit(_with_streams(self.corpus.splits["train"], recipe.streams), by=recipe.normalize_by)
 
     def make_model(self, seed: int) -> Any:
@@ -238,8 +245,11 @@ class _Run:
             return
         start = time.perf_counter()
         arguments = self._arguments(seed)
+        model = self.make_model(seed)
+        if PartialState().is_main_process:
+            self._model_file.write_text(json.dumps(self._describe(model)), encoding="utf-8")
         trainer = MsaTrainer(
-            self.make_model(seed),
+            model,
             arguments,
             self.processor,
             train_dataset=self.corpus.splits["train"],
@@ -258,12 +268,14 @@ class _Run:
         """Return what is known of a trained seed."""
         return SeedResult(**json.loads(self._record(seed).read_text(encoding="utf-8")))
 
-    def describe_model(self) -> dict[str, Any]:
-        """Return the model's configuration and its parameters."""
-        model = self.make_model(self.recipe.seeds[0])
+    def described_model(self) -> dict[str, Any]:
+        """Return the model's configuration and its parameters, as they were when a seed began."""
+        return json.loads(self._model_file.read_text(encoding="utf-8"))
+
+    def _describe(self, model: Any) -> dict[str, Any]:
         sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
         text_model = without_folders(model.config.text_model_name_or_path)
-        config = json.loads(model.config.to_json_string()) | {"text_model_name_or_path": text_model}
+        config = without_folders(json.loads(model.config.to_json_string()))
         (config.get("text_config") or {}).pop("_name_or_path", None)
         return {
             "class": self.model_class.__name__,
@@ -279,6 +291,10 @@ class _Run:
             **quiet | self.recipe.training, output_dir=str(self.place / "training" / str(seed)), seed=seed
         )
 
+    @property
+    def _model_file(self) -> Path:
+        return self.place / "model.json"
+
     def _folder(self, seed: int) -> Path:
         return self.place / "seeds" / str(seed)
 
@@ -291,7 +307,10 @@ class _Run:
         folder = self._folder(seed)
         save_checkpoint(merge_lora(model) if isinstance(model, peft.PeftModel) else model, self.processor, folder)
         saved, processor = load_checkpoint(str(folder))
-        found = {split: predict_rows(saved, processor, self.corpus.splits[split]) for split in SPLITS}
+        splits = self.corpus.splits
+        title = None if self.title is None else f"{self.title}, seed {seed}: measuring"
+        with count_rows(title, sum(len(splits[split]) for split in SPLITS)) as count:
+            found = {split: predict_rows(saved, processor, splits[split], progress=count) for split in SPLITS}
         write_predictions([(seed, split, own) for split, own in found.items()], self.place / f"{seed}.parquet")
         state = trainer.state
         epochs = state.epoch or 0.0
@@ -316,10 +335,7 @@ def shareable(recipe: Recipe) -> dict[str, Any]:
     Args:
         recipe: The recipe.
     """
-    values = recipe.to_dict()
-    for key in ("corpus", "text_model", "initial_checkpoint"):
-        values[key] = without_folders(values[key])
-    return values
+    return without_folders(recipe.to_dict())
 
 
 def last_checkpoint(folder: str | Path) -> str | None:
@@ -354,6 +370,7 @@ def _only_one(output: Path) -> Iterator[None]:
     if not PartialState().is_main_process:
         yield
         return
+    fresh = [folder for folder in (output, *output.parents) if not folder.exists()]
     output.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(output.with_name(f".{output.name}.lock"), timeout=0)
     try:
@@ -365,6 +382,10 @@ def _only_one(output: Path) -> Iterator[None]:
     finally:
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
+        # The inner first, and only what stayed empty: a start that was refused leaves nothing.
+        for folder in fresh:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def _has_progress(place: Path) -> bool:

@@ -17,6 +17,8 @@ from hf_msa.models import MsaConfig
 
 from .arguments import MsaTrainingArguments
 from .augmentation import AugmentingCollator
+from .gradient_clipping import GradientValueClipping
+from .last_batch import has_batch_norm, join_last_batch
 from .parameter_groups import check_parameter_groups, split_parameter_groups
 
 
@@ -73,6 +75,8 @@ class MsaTrainer(Trainer):
         callbacks = list(callbacks)
         if args.early_stopping_patience is not None:
             callbacks.append(EarlyStoppingCallback(args.early_stopping_patience))
+        if args.max_grad_value is not None:
+            callbacks.append(GradientValueClipping())
         super().__init__(
             model,
             args,
@@ -84,14 +88,30 @@ class MsaTrainer(Trainer):
         )
 
     def get_train_dataloader(self) -> DataLoader:
-        """Return Trainer's batches of the training rows, augmented as the arguments say."""
+        """Return Trainer's batches of the training rows, augmented as the arguments say.
+
+        For a model with batch norm a last batch of one row joins the one before it. Several processes need no such
+        care: accelerate fills their last batches up with the first rows.
+        """
         collate = self.data_collator
         if self.args.stream_dropout or self.args.feature_noise:
             self.data_collator = AugmentingCollator(collate, self.args.stream_dropout, self.args.feature_noise)
         try:
-            return super().get_train_dataloader()
+            loader = super().get_train_dataloader()
         finally:
             self.data_collator = collate
+        joined = join_last_batch(loader) if self.args.world_size == 1 and has_batch_norm(self.model) else None
+        return loader if joined is None else self.accelerator.prepare(joined)
+
+    def get_decay_parameter_names(self, model: Any) -> list[str]:
+        """Return the names of the parameters that weight decay pulls on: no biases, norms only where asked for.
+
+        Args:
+            model: That is trained.
+        """
+        if self.args.weight_decay_on_norms:
+            return [name for name, _ in model.named_parameters() if not name.endswith("bias")]
+        return super().get_decay_parameter_names(model)
 
     def _get_eval_sampler(self, eval_dataset: Dataset) -> Sampler | None:
         # Trainer would group the rows to be evaluated too, at random, and return predictions in an order of its own.

@@ -182,6 +182,16 @@ def test_rows_of_one_word_that_differ_stay_apart_when_the_tokenizer_is_given(loa
     np.testing.assert_array_equal(batch["audio_values"][0], content["train"]["audio"][0, :7])
 
 
+@pytest.mark.parametrize("with_tokenizer", [True, False])
+def test_a_feature_that_is_nan_keeps_the_rows_of_a_word_together(load, tokenizer, with_tokenizer):
+    content = aligned(tokenizer)
+    expected = load(content, tokenizer=tokenizer if with_tokenizer else None)["train"][0]["words"]
+    content["train"]["audio"][0, 1:6, 1] = np.nan  # in every row between [CLS] and [SEP]
+    corpus = load(content, tokenizer=tokenizer if with_tokenizer else None)
+    assert corpus["train"][0]["words"] == expected
+    assert "utterances_without_word_times" not in mended(corpus)
+
+
 def test_rows_that_match_no_words_are_an_error_that_says_what_to_do(load, tokenizer):
     with pytest.raises(CorpusError, match=r"'train0\$_\$0'.*tokenizer='bert-base-uncased'.*aligned=False"):
         load(aligned(tokenizer, alike=False))

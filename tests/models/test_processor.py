@@ -8,7 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spoken import AUDIO, KEYS, ROW, SENTENCE, SPOKEN, TEXT, VISUAL, WORDS, assert_same, frames_by_second
+from tiny_models import TEXT_CONFIGS
 from tiny_tokenizers import FAMILIES
+
+from hf_msa.models import PGFNetProcessor
 
 FIXED = settings(derandomize=True, deadline=None, max_examples=50)
 
@@ -507,3 +510,13 @@ def test_padding_to_a_limit_that_does_not_exist_is_padding_to_the_longest(make_p
 def test_a_limit_that_leaves_no_room_for_the_special_tokens_is_refused(make_processor, limit):
     with pytest.raises(ValueError, match="max_text_length"):
         make_processor(max_text_length=limit)
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_no_limit_is_none_and_not_0_when_the_processor_is_made_of_a_text_model(tmp_path, limit):
+    TEXT_CONFIGS["bert"].save_pretrained(tmp_path)
+    FAMILIES["bert"](model_max_length=32).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=f"max_text_length: expected more than the 2 special tokens, got {limit}"):
+        PGFNetProcessor.from_text_pretrained(str(tmp_path), max_text_length=limit, audio_dim=3, visual_dim=2)
+    processor = PGFNetProcessor.from_text_pretrained(str(tmp_path), audio_dim=3, visual_dim=2)
+    assert processor.max_text_length == 32

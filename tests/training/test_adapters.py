@@ -131,6 +131,25 @@ def test_every_trainable_tensor_has_a_gradient_within_three_steps(text_model, fi
     assert {name for name in train(add_lora(model)) if not name.endswith("key.bias")} == set()
 
 
+@pytest.mark.parametrize(
+    ("argument", "value", "expected"),
+    [
+        ("r", 0, "from 1 to 1024"),
+        ("r", -1, "from 1 to 1024"),
+        ("r", 10**9, "from 1 to 1024"),
+        ("lora_alpha", 0, "a finite number above 0"),
+        ("lora_alpha", -32, "a finite number above 0"),
+        ("lora_dropout", 1.0, r"a rate in \[0, 1\)"),
+        ("lora_dropout", -0.1, r"a rate in \[0, 1\)"),
+        ("lora_dropout", float("nan"), r"a rate in \[0, 1\)"),
+        ("target_modules", (), "at least one name of a linear layer"),
+    ],
+)
+def test_an_argument_of_lora_out_of_range_is_named(model, argument, value, expected):
+    with pytest.raises(ValueError, match=f"^{argument}: expected .*{expected}, got"):
+        add_lora(model, **{argument: value})
+
+
 def test_gates_move_in_training(model):
     before = torch.stack(model(**batch(), output_gates=True).gates)
     train(add_lora(model), steps=5)

@@ -11,7 +11,7 @@ from transformers import pipeline
 from typer.testing import CliRunner
 
 from hf_msa.cli import app
-from hf_msa.training import evaluate_checkpoint, make_recipe, train_recipe
+from hf_msa.training import evaluate_checkpoint, make_recipe, robustness, train_recipe
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,34 @@ def test_the_command_measures_what_noise_does_to_a_run(run):
     refused = CliRunner().invoke(app, [*command, "--stream", "text"])
     assert refused.exit_code == 2
     assert "stream: expected 'audio' or 'visual', got 'text'" in refused.stderr
+
+
+def test_a_run_is_not_measured_on_its_corpus_after_that_has_changed(run, tmp_path, monkeypatch):
+    (tmp_path / run[1].parent.name).mkdir()
+    changed = write_corpus(tmp_path / run[1].parent.name / run[1].name, seed=1)
+    monkeypatch.setenv("HF_MSA_CORPORA", str(tmp_path))
+    refused = CliRunner().invoke(app, ["robustness", str(run[0])])
+    assert refused.exit_code == 2
+    (line,) = refused.stderr.strip().splitlines()
+    assert f"corpus: expected that of the run, of SHA-256 {run[2].corpus['sha256']}, got {changed} of" in line
+
+
+def test_another_corpus_than_the_runs_is_warned_of_and_read_with_its_own_options(run, tmp_path, monkeypatch):
+    other, found = write_corpus(tmp_path / "other.pkl", seed=1), []
+    monkeypatch.setattr(robustness, "measure_robustness", lambda run, rows, *_: found.append(rows))
+    with pytest.warns(UserWarning, match="corpus: expected that of the run, of SHA-256 .*, got .*other.pkl of"):
+        robustness.run_robustness(run[0], str(other), "valid", corpus_options={"audio_rate": 10})
+    assert found[0]["id"] == [f"valid$_${i}" for i in range(6)]
+    assert found[0]["audio_rate"][0] == 10
+
+
+def test_rows_that_do_not_fit_a_run_are_refused_before_it_is_measured(run, tmp_path):
+    other = write_corpus(tmp_path / "other.pkl", audio_dim=4)
+    message = r"test: audio: expected config\.audio_dim 3 columns per frame, got 4"
+    with pytest.warns(UserWarning, match="SHA-256"), pytest.raises(ValueError, match=message):
+        robustness.run_robustness(run[0], str(other))
+    with pytest.raises(ValueError, match="split: expected train, valid, test, got 'tests'"):
+        robustness.run_robustness(run[0], split="tests")
 
 
 def test_accumulated_gradients_equal_those_of_the_whole_batch():

@@ -6,13 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_run import SIZES, corpus_content, write_text_model
+from tiny_run import SIZES, corpus_content, write_decoder, write_text_model
 from transformers import BertTokenizer
 
 from hf_msa.training import read_recipe, train_recipe
 
 RECIPES = sorted((Path(__file__).parents[2] / "examples" / "configs").glob("*.yaml"))
 # Feature sizes as MMSA publishes them, by the folder of the corpus.
+# The language models of DeepMLF's recipes: family and number of blocks, among which fusion layers are counted.
+DECODERS = {
+    "gpt2": ("gpt2", 12),
+    "gpt2-large": ("gpt2", 36),
+    "uer/gpt2-chinese-cluecorpussmall": ("gpt2", 12),
+    "HuggingFaceTB/SmolLM2-1.7B": ("llama", 24),
+    "runs/smollm2": ("llama", 30),
+}
 DIMS = {"MOSI": (5, 20), "MOSEI": (74, 35), "SIMS": (33, 709), "composite": (25, 35)}
 
 
@@ -58,15 +66,30 @@ def text_model(tmp_path_factory):
     return write_text_model(tmp_path_factory.mktemp("text"), num_hidden_layers=1)
 
 
+def shortened(path, text_model, folder):
+    """Return a recipe of one seed and two steps, with a small text model of its own kind."""
+    name = read_recipe(path).text_model
+    if name in DECODERS:
+        text_model = write_decoder(folder / path.stem, *DECODERS[name])
+    recipe = read_recipe(path, [f"text_model={text_model}", "max_steps=2", "per_device_train_batch_size=4"])
+    recipe.seeds = [1]
+    return recipe
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_trains_on_a_corpus_of_its_layout(path, text_model, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_MSA_CORPORA", str(tmp_path))
-    recipe = read_recipe(path, [f"text_model={text_model}", "max_steps=2", "per_device_train_batch_size=4"])
-    recipe.seeds = [1]
+    monkeypatch.chdir(tmp_path)
+    recipe = shortened(path, text_model, tmp_path)
     if recipe.corpus.endswith(".pkl"):
         write_pickle(tmp_path, recipe.corpus, text_model)
     elif recipe.corpus != "sample":
         write_label_csv(tmp_path / recipe.corpus)
+    stage_one = recipe.model.get("av_encoder_name_or_path")
+    if stage_one is not None:  # where `hf-msa train` puts the run of the recipe of that name
+        first = shortened(path.with_name(f"{Path(stage_one).name}.yaml"), text_model, tmp_path)
+        assert first.corpus == recipe.corpus
+        train_recipe(first, stage_one, progress=False)
     results = train_recipe(recipe, tmp_path / "run", progress=False)
     assert math.isfinite(results.runs[0].metrics["test"]["mae"])
     if recipe.corpus != "sample":

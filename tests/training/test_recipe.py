@@ -55,6 +55,18 @@ def test_training_values_take_the_type_of_their_field(tmp_path, line, expected):
         assert getattr(made, key) == expected
 
 
+def test_a_strategy_may_be_no_which_yaml_takes_for_false(tmp_path):
+    text = "eval_strategy: no\nsave_strategy: No\nlogging_strategy: off\nload_best_model_at_end: no"
+    found = read(tmp_path, text).training
+    assert found == {
+        "eval_strategy": "no",
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "load_best_model_at_end": False,
+    }
+    assert read(tmp_path, "seeds: [1]", "eval_strategy=no").training == {"eval_strategy": "no"}
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -106,7 +118,7 @@ def test_no_lora_stays_no_lora_however_often_a_recipe_is_read(tmp_path):
         ("per_device_train_batch_size: many", "per_device_train_batch_size: expected int, got 'many'"),
         (f"learning_rate: 1{'0' * 400}", "learning_rate: expected float, got 1000"),
         ("load_best_model_at_end: 1", "load_best_model_at_end: expected bool, got 1"),
-        ("eval_strategy: no", "eval_strategy: expected str, got False"),
+        ("eval_strategy: yes", "eval_strategy: expected str, got True"),
         ("text_model: 7", "text_model: expected str, got 7"),
         ("text_model: null", "text_model: expected str, got None"),
         ("normalize_by: clip", "normalize_by: expected null or 'speaker', got 'clip'"),
@@ -115,6 +127,8 @@ def test_no_lora_stays_no_lora_however_often_a_recipe_is_read(tmp_path):
         ("learning_rates: {gate: -1}", "learning_rates: expected rates of 0 or more, got -1.0 for 'gate'"),
         ("early_stopping_patience: 0", "early_stopping_patience: expected at least 1 or None, got 0"),
         ("lr_scheduler_type: cosin", "cosin"),
+        ("report_to: wandb", r"report_to: expected none, all, or installed ones of .*wandb.*, got wandb"),
+        ("report_to: [wandb, wand]", r"report_to: expected none, all, or installed ones of .*, got wandb, wand"),
         ("streams: text", "streams: expected a list, got 'text'"),
         ("streams: [gaze]", r"streams: expected some of text, audio, visual, got \['gaze'\]"),
         ("streams: []", "streams: expected some of"),
@@ -196,6 +210,9 @@ def test_a_key_may_be_merged_in_and_replaced(tmp_path):
         ("model: {use_gate: true", "expected YAML, got"),
         ("a: b: c", "expected YAML, got"),
         ("model: !!python/object/apply:os.getcwd []", "expected YAML, got could not determine a constructor"),
+        (f"model: {'[' * 3000}{']' * 3000}", "expected YAML, got values in more than 20 others"),
+        (f"model: {'[' * 100}{']' * 100}", "expected YAML, got values in more than 20 others"),
+        ("corpus_options: &a {inner: *a}", "expected YAML, got values in more than 20 others"),
     ],
 )
 def test_a_file_that_is_no_recipe_is_refused_on_one_line(tmp_path, text, message):
@@ -266,6 +283,7 @@ def test_a_setting_takes_the_place_of_what_the_file_says(tmp_path, override, fou
         ("", "set: expected key=value, got ''"),
         ("streams=[text", r"set: expected a YAML value, got 'streams=\[text'"),
         ("model={a: 1, a: 2}", "set: expected a YAML value"),
+        (f"model={'[' * 3000}", "set: expected a YAML value"),
         ("model.use_gat=false", "unknown key 'use_gat' in model"),
         ("model.=1", "unknown key '' in model"),
         ("learning_rate.x=1", "learning_rate: expected float"),

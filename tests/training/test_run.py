@@ -148,6 +148,19 @@ def test_the_results_are_strict_json_that_names_no_folder_of_this_machine(traine
     assert make_recipe(content["recipe"]).to_dict() == content["recipe"]
 
 
+def test_no_value_of_a_recipe_names_a_folder_of_this_machine(recipe):
+    made = recipe(
+        corpus="/home/me/data/mosi.pkl",
+        corpus_options={"tokenizer": "/home/me/bert/base", "audio_rate": 3},
+        lr_scheduler_kwargs={"places": ["/home/me/a/b", "user/name"]},
+    )
+    values = run_module.shareable(made)
+    assert "/home" not in json.dumps(values)
+    assert values["corpus_options"] == {"tokenizer": "bert/base", "audio_rate": 3}
+    assert values["lr_scheduler_kwargs"] == {"places": ["a/b", "user/name"]}
+    assert made.corpus_options["tokenizer"] == "/home/me/bert/base"
+
+
 def test_the_checkpoint_on_top_is_the_one_of_the_seed_with_the_lowest_validation_error(trained):
     errors = {one.seed: one.metrics["valid"]["mae"] for one in trained.results.runs}
     assert len(set(errors.values())) == 2
@@ -201,8 +214,12 @@ def test_the_processor_is_fitted_on_the_training_rows(trained):
 # The same again
 
 
-def test_the_same_seed_gives_the_same_numbers_alone_or_after_another(trained, recipe, tmp_path):
+def test_the_same_seed_gives_the_same_numbers_alone_or_after_another(trained, recipe, tmp_path, monkeypatch):
+    make, made = run_module._Run.make_model, []
+    monkeypatch.setattr(run_module._Run, "make_model", lambda self, seed: made.append(seed) or make(self, seed))
     alone = train_recipe(recipe(seeds=[4], learning_rates={"gate": 1e-3}), tmp_path / "run", progress=False)
+    assert made == [4]  # a large text model is loaded once for a seed, and never only to be described
+    assert alone.model == trained.results.model
     assert alone.runs[0].metrics == trained.results.runs[1].metrics
     assert trained.results.runs[0].metrics != trained.results.runs[1].metrics
 
@@ -353,7 +370,7 @@ def test_the_metric_that_chooses_epochs_chooses_seeds(trained, recipe, tmp_path,
 )
 def test_a_recipe_that_does_not_fit_writes_nothing(recipe, tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
-        train_recipe(recipe(**changes), tmp_path / "run", progress=False)
+        train_recipe(recipe(**changes), tmp_path / "new" / "run", progress=False)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -425,10 +442,14 @@ def test_a_killed_run_that_is_resumed_ends_as_if_nothing_had_happened(recipe, tm
             recipe(seeds=[3, 4], num_train_epochs=2, corpus=other), tmp_path / "killed", progress=False, resume=True
         )
     assert untouched(hidden) == before
+    with pytest.raises(ValueError, match="output: an unfinished run lies in"):
+        train_recipe(made, tmp_path / "killed", progress=False)
+    assert not (tmp_path / "killed").exists()
 
     resumed = train_recipe(made, tmp_path / "killed", progress=False, resume=True)
     assert [one.metrics for one in resumed.runs] == [one.metrics for one in whole.runs]
     assert [one.epochs for one in resumed.runs] == [2, 2]
+    assert resumed.model == whole.model
     assert (tmp_path / "killed/seeds/3/model.safetensors").stat().st_mtime_ns == first  # it was not trained again
     assert sorted(path.name for path in (tmp_path / "killed" / "seeds").iterdir()) == ["3", "4"]
     assert not hidden.exists()
@@ -445,10 +466,15 @@ def test_a_changed_corpus_of_the_same_name_is_not_resumed(recipe, tmp_path, monk
         train_recipe(recipe(corpus=corpus, num_train_epochs=2), tmp_path / "run", progress=False, resume=True)
 
 
-def test_resuming_what_was_never_begun_begins_and_draws_only_on_standard_error(recipe, tmp_path):
-    with contextlib.redirect_stdout(io.StringIO()) as out:
+def test_resuming_what_was_never_begun_begins_and_draws_only_on_standard_error(recipe, tmp_path, monkeypatch):
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm"}.items():
+        monkeypatch.setenv(name, value)
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
         results = train_recipe(recipe(num_train_epochs=0.3), tmp_path / "a" / "run", resume=True)
     assert out.getvalue() == ""
+    assert "run, seed 3" in err.getvalue()
+    assert "run, seed 3: measuring" in err.getvalue()
+    assert f"{sum(SIZES.values())}/{sum(SIZES.values())}" in err.getvalue()
     assert results.seeds == [3]
     assert results.runs[0].epochs == pytest.approx(1 / 3, abs=0.01)
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["run"]

@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from tiny_kinds import KINDS
 from train_in_processes import train
 
 SCRIPT = Path(__file__).with_name("train_in_processes.py")
 
 
-def torchrun(folder, batch_size):
-    places = os.pathsep.join([str(SCRIPT.parent), str(SCRIPT.parents[2])])
+def torchrun(folder, *arguments):
+    places = os.pathsep.join(map(str, (SCRIPT.parent, SCRIPT.parents[1] / "models", SCRIPT.parents[2])))
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
-        [*launch, str(SCRIPT), str(folder), str(batch_size)],
+        [*launch, str(SCRIPT), str(folder), *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": places, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -27,11 +28,12 @@ def torchrun(folder, batch_size):
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one_with_batches_of_both(tmp_path):
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_processes_train_as_one_with_batches_of_both(kind, tmp_path):
     (tmp_path / "one").mkdir()
-    trainer = train(tmp_path / "one", 32, 0)
+    trainer = train(tmp_path / "one", 32, 0, kind)
     assert (trainer.args.world_size, trainer.state.global_step) == (1, 8)
-    torchrun(tmp_path, 16)
+    torchrun(tmp_path, 16, kind)
     expected = safetensors.torch.load_file(tmp_path / "one" / "0.safetensors")
     first, second = (safetensors.torch.load_file(tmp_path / f"{rank}.safetensors") for rank in range(2))
     for name, value in expected.items():

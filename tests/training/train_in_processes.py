@@ -1,6 +1,6 @@
 """Train in as many processes as `torchrun` starts, each with a folder of its own; see test_trainer_distributed.py.
 
-torchrun --nproc_per_node 2 train_in_processes.py FOLDER BATCH_SIZE_PER_PROCESS
+torchrun --nproc_per_node 2 train_in_processes.py FOLDER BATCH_SIZE_PER_PROCESS KIND
 """
 
 import os
@@ -9,23 +9,18 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from tiny_corpus import tiny_dataset, tiny_model, tiny_trainer, weights
+from tiny_corpus import tiny_dataset, weights
+from tiny_kinds import fixed_directions, trainer_of
 from torch import distributed
 
 
-def train(folder, batch_size, rank):
+def train(folder, batch_size, rank, kind):
     """Train two epochs of 128 rows; the order of the rows is one for batches of 32 and for two of 16."""
-    trainer = tiny_trainer(
-        folder / str(rank),
-        tiny_model(),
-        tiny_dataset(128),
-        per_device_train_batch_size=batch_size,
-        learning_rate=0.1,
-        optim="sgd",
-        max_grad_norm=0.0,
-        load_best_model_at_end=False,
+    trainer = trainer_of(
+        kind, folder / str(rank), tiny_dataset(128), per_device_train_batch_size=batch_size, learning_rate=0.1
     )
-    trainer.train()
+    with fixed_directions():
+        trainer.train()
     predictions = torch.tensor(trainer.predict(trainer.eval_dataset).predictions)
     safetensors.torch.save_file(weights(trainer.model) | {"predictions": predictions}, folder / f"{rank}.safetensors")
     return trainer
@@ -33,5 +28,5 @@ def train(folder, batch_size, rank):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    train(Path(sys.argv[1]), int(sys.argv[2]), int(os.environ["RANK"]))
+    train(Path(sys.argv[1]), int(sys.argv[2]), int(os.environ["RANK"]), sys.argv[3])
     distributed.destroy_process_group()
