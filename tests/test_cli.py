@@ -1,6 +1,7 @@
 """The commands, run as a user runs them, on tiny checkpoints."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -136,6 +137,20 @@ def test_a_checkpoint_that_does_not_exist_is_one_line_and_exit_code_2(tmp_path):
     result = run("predict", tmp_path / "nowhere", write_lines(tmp_path, {"text": "it"}))
     assert result.exit_code == 2
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "tokenizer_config.json", "processor_config.json"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b'{"version": "1.0", "mod', b"\xff\xfe\x00", b'{"model": {"type": 1}, "tokenizer_class": 1}'],
+)
+def test_a_damaged_processor_is_one_line_that_names_its_folder(checkpoint, tmp_path, file, content):
+    folder = shutil.copytree(checkpoint, tmp_path / "damaged")
+    (folder / file).write_bytes(content)
+    result = run("predict", folder, write_lines(tmp_path, {"text": "i loved it"}))
+    assert result.exit_code == 2, (result.output, result.exception)
+    (line,) = result.stderr.strip().splitlines()
+    assert str(folder) in line
 
 
 def test_the_demo_refuses_a_folder_with_other_things_before_it_trains(tmp_path):

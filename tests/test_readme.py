@@ -67,17 +67,25 @@ def test_the_two_commands_stand_there_and_the_gate_runs_the_second():
 
 
 def test_every_command_of_the_package_is_named():
-    assert "hf-msa demo | predict | train | evaluate | compare | robustness | card | convert | benchmark" in README
+    assert (
+        "hf-msa demo | predict | train | sweep | evaluate | compare | robustness | card | publish | convert | "
+        "benchmark" in README
+    )
+    assert "| convert-deepmlf | offline-lm\n" in README
     assert {command.callback.__name__ for command in app.registered_commands} == {
         "demo",
         "predict",
         "train",
+        "sweep",
         "evaluate",
         "compare",
         "robustness",
         "card",
+        "publish",
         "convert",
         "benchmark",
+        "convert_deepmlf",
+        "offline_lm",
     }
 
 

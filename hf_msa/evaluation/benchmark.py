@@ -3,6 +3,10 @@
 Times of different runs, or of different hours on a shared machine, cannot be compared. So both systems run on the same
 batch and in turns, and a ratio is the median over pairs of neighbours, which share whatever slowed them down.
 
+DeepMLF stands beside its bare language model, without a head, on as many tokens as DeepMLF has in it: the text's and
+the fusion tokens. Its audiovisual encoder, which no language model has, is timed by itself and left out of the forward
+ratio; training steps are compared whole, with full fine-tuning of the language model under the same losses.
+
 Shapes: B batch, L text length, T frames, F raw feature size, D width, C classes.
 """
 
@@ -10,6 +14,7 @@ import copy
 import io
 import os
 import platform
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -23,9 +28,9 @@ from rich.table import Table
 from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForSequenceClassification
 
-from hf_msa.models import MsaOutput, MsaPreTrainedModel
-from hf_msa.models.modeling_msa import msa_loss
+from hf_msa.models import DeepMLFAudioVisualConfig, DeepMLFConfig, MsaPreTrainedModel
 
+from .baselines import bare_inputs, fine_tuned_text_model
 from .loading import check_model_type
 from .measurement import MIB, count_flops, peak_mib, time_in_turns
 
@@ -86,8 +91,12 @@ class BenchmarkResult:
         text_model: Costs of the bare text encoder on the batch's text; its training step is full fine-tuning with a
             linear head.
         model: Costs of the model; its training step moves what `requires_grad` says.
-        forward_ratio: Time of the model's forward pass over the text encoder's; median over pairs of neighbours.
-        training_ratio: The same for the training steps, or None.
+        forward_ratio: Time of the model's forward pass, without `av_encoder_seconds`, over the text encoder's; median
+            over pairs of neighbours.
+        training_ratio: The same for the training steps, the audiovisual encoder included, or None.
+        forward_spread: First and third quartile of the pairs' ratios.
+        training_spread: The same, or None.
+        av_encoder_seconds: Median of DeepMLF's audiovisual encoder by itself; None for other models.
         batch_size: Utterances in the batch.
         alignment: "word" or "none".
         text_length: Tokens of the longest text, to which the others are padded.
@@ -102,6 +111,9 @@ class BenchmarkResult:
     model: SystemCosts
     forward_ratio: float
     training_ratio: float | None
+    forward_spread: tuple[float, float]
+    training_spread: tuple[float, float] | None
+    av_encoder_seconds: float | None
     batch_size: int
     alignment: str
     text_length: int
@@ -124,19 +136,29 @@ def load_for_benchmark(name_or_path: str | Path) -> MsaPreTrainedModel:
             configuration, or the path of a config.json, both with random weights and without a download.
 
     Raises:
-        ValueError: When it is not a model of this package.
+        ValueError: When it is not a model of this package, or one without a text model to stand beside.
     """
     name = str(name_or_path)
     auto = AutoModelForSequenceClassification
     if name in CONFIG_MAPPING and not Path(name).exists():
         config = AutoConfig.for_model(name)
         check_model_type(config, name)
+        _check_has_text_model(config)
         model = auto.from_config(config)
     else:
         config = AutoConfig.from_pretrained(name)
         check_model_type(config, name)
+        _check_has_text_model(config)
         model = auto.from_config(config) if Path(name).is_file() else auto.from_pretrained(name)
     return model.eval()
+
+
+def _check_has_text_model(config: Any) -> None:
+    if isinstance(config, DeepMLFAudioVisualConfig):
+        raise ValueError(
+            f"model: expected one with a text model to stand beside, got {config.model_type!r}, the audiovisual "
+            "encoder alone; the benchmark of deepmlf says what it costs"
+        )
 
 
 def make_batch(
@@ -222,7 +244,7 @@ def benchmark(
     model: MsaPreTrainedModel,
     *,
     batch_size: int = 32,
-    alignment: str = "word",
+    alignment: str | None = None,
     repeats: int = 10,
     training: bool = True,
     seed: int = 0,
@@ -233,16 +255,20 @@ def benchmark(
     Args:
         model: A model with a head, on the device to measure.
         batch_size: Utterances in the batch.
-        alignment: "word" or "none"; see [`make_batch`].
+        alignment: "word" or "none", see [`make_batch`]; None takes "none" for DeepMLF, which aligns by itself, and
+            "word" for the others.
         repeats: Pairs of runs behind each median.
         training: Measure training steps too. They work on copies of the model and of its text encoder.
         seed: Of the batch.
         lengths: "mosi", or the number of tokens of every text.
 
     Raises:
-        ValueError: For a setting outside what is said here, and for a model without a parameter to train where
-            training is wanted.
+        ValueError: For a setting outside what is said here, for a model without a text model, and for one without a
+            parameter to train where training is wanted.
     """
+    _check_has_text_model(model.config)
+    if alignment is None:
+        alignment = "none" if isinstance(model.config, DeepMLFConfig) else "word"
     if repeats < 1:
         raise ValueError(f"repeats: expected at least 1, got {repeats!r}")
     if training and not any(parameter.requires_grad for parameter in model.parameters()):
@@ -252,13 +278,13 @@ def benchmark(
     # Dropout and the fresh head must not move the caller's random numbers.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         try:
-            flops, forward, forward_ratio = _measure_forward(model.eval(), batch, repeats)
+            flops, forward, forward_ratios, av_seconds = _measure_forward(model.eval(), batch, repeats)
         finally:
             model.train(was_training)
         step: Sequence[Cost | None] = (None, None)
-        training_ratio = None
+        training_ratios: list[float] = []
         if training:
-            step, training_ratio = _measure_training(model, batch, repeats)
+            step, training_ratios = _measure_training(model, batch, repeats)
 
     parts = (model.text_model, model)
     num_parameters = [sum(p.numel() for p in part.parameters()) for part in parts]
@@ -271,8 +297,11 @@ def benchmark(
     return BenchmarkResult(
         text_model=text_costs,
         model=model_costs,
-        forward_ratio=forward_ratio,
-        training_ratio=training_ratio,
+        forward_ratio=statistics.median(forward_ratios),
+        training_ratio=statistics.median(training_ratios) if training else None,
+        forward_spread=_quartiles(forward_ratios),
+        training_spread=_quartiles(training_ratios) if training else None,
+        av_encoder_seconds=av_seconds,
         batch_size=batch_size,
         alignment=alignment,
         text_length=batch["input_ids"].shape[1],
@@ -294,20 +323,30 @@ def benchmark(
 @torch.no_grad()
 def _measure_forward(
     model: MsaPreTrainedModel, batch: dict[str, Tensor], repeats: int
-) -> tuple[list[int], list[Cost], float]:
-    """Return FLOPs and costs of the bare encoder and of the model, and the ratio of their times."""
-    text = {name: batch[name] for name in ("input_ids", "attention_mask")}
+) -> tuple[list[int], list[Cost], list[float], float | None]:
+    """Return FLOPs and costs of the bare encoder and of the model, the ratios of their times, and what is apart."""
+    text = bare_inputs(model, batch)
     inputs = {name: value for name, value in batch.items() if name != "labels"}
     runs = [lambda: model.text_model(**text), lambda: model(**inputs)]
     flops = [count_flops(run) for run in runs]
     peaks = [peak_mib(run, model.device) for run in runs]
-    seconds, ratio = time_in_turns(runs, repeats, model.device)
-    return flops, _costs(seconds, peaks, len(batch["input_ids"])), ratio
+    if isinstance(model.config, DeepMLFConfig):
+        streams = [
+            batch[f"{stream}_{part}"] for stream in ("audio", "visual") for part in ("values", "attention_mask")
+        ]
+        streams = [tensor if i % 2 == 0 else tensor.bool() for i, tensor in enumerate(streams)]
+        runs.append(lambda: model.base_model.av_encoder(*streams))
+    rows = time_in_turns(runs, repeats, model.device)
+    seconds = [statistics.median(taken) for taken in zip(*rows, strict=True)]
+    ratios = [(whole - sum(apart)) / bare for bare, whole, *apart in rows]
+    return flops, _costs(seconds, peaks, len(batch["input_ids"])), ratios, seconds[2] if len(seconds) > 2 else None
 
 
-def _measure_training(model: MsaPreTrainedModel, batch: dict[str, Tensor], repeats: int) -> tuple[list[Cost], float]:
-    """Return the costs of full fine-tuning of the encoder and of training the model, and the ratio of their times."""
-    systems = [_FineTunedEncoder(model).train(), copy.deepcopy(model).train()]
+def _measure_training(
+    model: MsaPreTrainedModel, batch: dict[str, Tensor], repeats: int
+) -> tuple[list[Cost], list[float]]:
+    """Return the costs of full fine-tuning of the encoder and of training the model, and the ratios of their times."""
+    systems = [fine_tuned_text_model(model).train(), copy.deepcopy(model).train()]
 
     def train_afresh(system: nn.Module) -> None:
         # The first step makes the optimizer's states; only the second holds them beside gradients and activations.
@@ -316,25 +355,16 @@ def _measure_training(model: MsaPreTrainedModel, batch: dict[str, Tensor], repea
         step()
 
     peaks = [peak_mib(partial(train_afresh, system), model.device) for system in systems]
-    seconds, ratio = time_in_turns([_training_step(system, batch) for system in systems], repeats, model.device)
-    return _costs(seconds, peaks, len(batch["input_ids"])), ratio
+    rows = time_in_turns([_training_step(system, batch) for system in systems], repeats, model.device)
+    seconds = [statistics.median(taken) for taken in zip(*rows, strict=True)]
+    return _costs(seconds, peaks, len(batch["input_ids"])), [model / bare for bare, model in rows]
 
 
-class _FineTunedEncoder(nn.Module):
-    """What one would do without the model: train all of a copy of the text encoder, with a linear head on a token."""
-
-    def __init__(self, model: MsaPreTrainedModel) -> None:
-        super().__init__()
-        self.config = model.config
-        self.text_model = copy.deepcopy(model.text_model).requires_grad_(True)
-        width = model.text_model.config.hidden_size
-        self.head = nn.Linear(width, model.config.num_labels, device=model.device, dtype=model.dtype)
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, **_: Tensor) -> MsaOutput:
-        """Return loss and logits (B, C) of the text; the other streams are ignored."""
-        hidden = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        logits = self.head(hidden[:, 0])
-        return MsaOutput(loss=msa_loss(logits, labels, self.config), logits=logits)
+def _quartiles(values: list[float]) -> tuple[float, float]:
+    if len(values) < 2:
+        return values[0], values[0]
+    first, _, third = statistics.quantiles(values, n=4, method="inclusive")
+    return first, third
 
 
 def _training_step(system: nn.Module, batch: dict[str, Tensor]) -> Callable[[], Any]:
@@ -351,7 +381,7 @@ def _training_step(system: nn.Module, batch: dict[str, Tensor]) -> Callable[[], 
 
 
 def _costs(seconds: list[float], peaks: list[float], batch_size: int) -> list[Cost]:
-    return [Cost(taken, batch_size / taken, peak) for taken, peak in zip(seconds, peaks, strict=True)]
+    return [Cost(taken, batch_size / taken, peak) for taken, peak in zip(seconds, peaks, strict=False)]
 
 
 def format_benchmark(result: BenchmarkResult) -> str:
@@ -379,11 +409,21 @@ def format_benchmark(result: BenchmarkResult) -> str:
 
     text, machine = io.StringIO(), result.machine
     Console(file=text, width=120).print(table)
+    spreads = [("forward", result.forward_spread), ("training step", result.training_spread)]
+    apart = []
+    if result.av_encoder_seconds is not None:
+        apart = [
+            f"the model's audiovisual encoder takes {1000 * result.av_encoder_seconds:,.1f} ms, not in the forward "
+            f"ratio; {text_model.name} read as many tokens as the model has, its fusion tokens among them"
+        ]
     lines = [
         *(line.rstrip() for line in text.getvalue().strip("\n").splitlines()),
         f"{result.batch_size} utterances, alignment {result.alignment!r}: {result.text_length} tokens, "
         f"{result.audio_length} audio frames, {result.visual_length} visual frames",
         f"median of {result.repeats} runs in turns; the ratio of times is the median over pairs of neighbours",
+        "half of the pairs lie between: "
+        + ", ".join(f"{title} {spread[0]:.2f} and {spread[1]:.2f}" for title, spread in spreads if spread is not None),
+        *apart,
         f"{machine['device']}, {machine['processor']} with {machine['cores']} cores, {machine['threads']} threads, "
         f"{machine['dtype']}, torch {machine['torch']}",
     ]

@@ -1,7 +1,6 @@
 """How time, memory and FLOPs of a piece of work are measured."""
 
 import gc
-import statistics
 import time
 import weakref
 from collections.abc import Callable, Sequence
@@ -18,8 +17,8 @@ from torch.utils.weak import WeakIdKeyDictionary
 MIB = 2**20
 
 
-def time_in_turns(runs: Sequence[Callable[[], Any]], repeats: int, device: torch.device) -> tuple[list[float], float]:
-    """Return the median seconds of each of two runs, and the median over pairs of the second's to the first's."""
+def time_in_turns(runs: Sequence[Callable[[], Any]], repeats: int, device: torch.device) -> list[list[float]]:
+    """Return the seconds of each run, in turns: a list per repeat, whose entries share whatever slowed them down."""
 
     def seconds(run: Callable[[], Any]) -> float:
         _synchronize(device)  # a GPU works on after a call has returned
@@ -30,8 +29,7 @@ def time_in_turns(runs: Sequence[Callable[[], Any]], repeats: int, device: torch
 
     for run in runs:
         run()  # to warm up: fill the allocator's pools, make the optimizer's states
-    pairs = [[seconds(run) for run in runs] for _ in range(repeats)]
-    return [statistics.median(taken) for taken in zip(*pairs, strict=True)], statistics.median(b / a for a, b in pairs)
+    return [[seconds(run) for run in runs] for _ in range(repeats)]
 
 
 def _synchronize(device: torch.device) -> None:

@@ -1,11 +1,14 @@
+import copy
 import dataclasses
 import json
 
 import pytest
 import torch
+from tiny_models import tiny_deepmlf, tiny_deepmlf_av
 from torch import nn
 from transformers import BertConfig, BertModel
 
+from hf_msa.evaluation.baselines import fine_tuned_text_model
 from hf_msa.evaluation.benchmark import (
     BenchmarkResult,
     benchmark,
@@ -320,3 +323,51 @@ def test_a_model_with_nothing_to_train_is_refused_unless_training_is_left_out():
     with pytest.raises(ValueError, match="expected a model with parameters to train, got none"):
         benchmark(frozen, batch_size=2, repeats=1)
     assert benchmark(frozen, batch_size=2, repeats=1, training=False).model.num_trainable_parameters == 0
+
+
+@pytest.fixture(scope="module")
+def deepmlf():
+    return tiny_deepmlf(family="gpt2", num_fusion_tokens=3)
+
+
+def test_a_decoder_stands_beside_its_language_model_on_as_many_tokens_without_a_head(deepmlf):
+    result = benchmark(deepmlf, batch_size=3, repeats=2, lengths=8)
+    text_config = deepmlf.config.text_config
+    width, layers, length = text_config.hidden_size, text_config.num_hidden_layers, 8 + 3
+    inner = text_config.n_inner or 4 * width
+    per_token = 2 * (4 * width**2 + 2 * width * inner)
+    assert result.text_model.forward_flops == 3 * layers * (length * per_token + 4 * length**2 * width)
+    assert result.alignment == "none"
+    assert result.model.forward_flops > result.text_model.forward_flops
+    # All of the language model and the one head of its losses are trained beside it.
+    assert result.text_model.num_trainable_parameters == sum(p.numel() for p in deepmlf.text_model.parameters())
+    assert "audiovisual encoder takes" in format_benchmark(result)
+
+
+def test_the_audiovisual_encoder_is_left_out_of_the_forward_ratio(deepmlf, monkeypatch):
+    # In each turn the language model takes 1 and then 10 s, the whole 3 and 40, the encoder alone 1 and 20.
+    ticks = iter(tick for taken in (1, 3, 1, 10, 40, 20) for tick in (0.0, taken))
+    monkeypatch.setattr("hf_msa.evaluation.measurement.time.perf_counter", lambda: next(ticks))
+    result = benchmark(deepmlf, batch_size=2, repeats=2, training=False, lengths=8)
+    assert result.forward_ratio == 2
+    assert result.forward_spread == (2, 2)
+    assert result.av_encoder_seconds == 10.5
+
+
+@pytest.mark.parametrize("loss", ["fusion", "text", "lm"])
+def test_fine_tuning_of_the_language_model_has_every_loss_of_deepmlf(deepmlf, loss):
+    batch = make_batch(deepmlf, batch_size=3, lengths=8, alignment="none")
+    whole = fine_tuned_text_model(deepmlf).eval()
+    without = copy.deepcopy(whole)
+    without.config = copy.deepcopy(whole.config)
+    setattr(without.config, f"{loss}_loss_weight", 0)
+    assert whole(**batch).loss > without(**batch).loss
+    whole(**batch).loss.backward()
+    assert all(p.grad is not None for p in whole.parameters())
+
+
+def test_stage_one_has_no_text_model_to_stand_beside():
+    with pytest.raises(ValueError, match="expected one with a text model to stand beside, got 'deepmlf_av'"):
+        load_for_benchmark("deepmlf_av")
+    with pytest.raises(ValueError, match="got 'deepmlf_av'"):
+        benchmark(tiny_deepmlf_av())

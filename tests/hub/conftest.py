@@ -2,7 +2,7 @@ import pytest
 import transformers.utils.hub
 from hub_server import HubServer
 from hub_store import READER, STRANGER, WRITER, User
-from huggingface_hub import HfApi, close_session, constants
+from huggingface_hub import HfApi, close_session, constants, hf_api
 
 
 @pytest.fixture
@@ -26,7 +26,9 @@ def online(hub, monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(transformers.utils.hub, "_hf_api", None)
+    # The client's and transformers' own objects, made before; older versions of transformers use the first.
+    monkeypatch.setattr(hf_api.api, "endpoint", hub.url)
+    monkeypatch.setattr(transformers.utils.hub, "_hf_api", None, raising=False)
     monkeypatch.setenv("HF_TOKEN", WRITER)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     yield hub

@@ -9,6 +9,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import GPT2Config, LlamaConfig
 
+from hf_msa.training.authors_deepmlf import STAGE_ONE_NAMES, STAGE_TWO_NAMES
+from hf_msa.training.authors_deepmlf import our_weights as renamed
+
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
@@ -62,23 +65,8 @@ def batch_of(inputs, description, masks=True, zero_steps=False):
 
 def our_av_weights(weights):
     """Return the authors' audiovisual weights under the names of our `AudioVisualEncoder`."""
-    ours = {}
-    names = {"linear1": "up", "linear2": "down", "norm1": "norm1", "norm2": "norm2", "self_attn.out_proj": "output"}
-    for letter, stream in (("a", "audio"), ("v", "visual")):
-        for key, value in weights.items():
-            if key.startswith(f"BN_{letter}."):
-                ours[f"{stream}.batch_norm.{key.split('.')[1]}"] = value
-            elif key == f"proj_{letter}.weight":
-                ours[f"{stream}.proj.weight"] = value
-            elif key.startswith(f"enc_{letter}.layers."):
-                _, _, number, *rest, kind = key.split(".")
-                place, name = f"{stream}.layers.{number}", ".".join(rest)
-                if kind.startswith("in_proj"):
-                    for part, chunk in zip(("query", "key", "value"), value.chunk(3), strict=True):
-                        ours[f"{place}.{part}.{kind.removeprefix('in_proj_')}"] = chunk.contiguous()
-                else:
-                    ours[f"{place}.{names[name]}.{kind}"] = value
-    return ours | {f"fusion.{kind}": weights[f"fusion.{kind}"] for kind in ("weight", "bias")}
+    ours = renamed(weights, STAGE_ONE_NAMES)
+    return {key.removeprefix("av_encoder."): value for key, value in ours.items() if key.startswith("av_encoder.")}
 
 
 def text_config_of(description):
@@ -107,43 +95,7 @@ def deepmlf_fields(description):
     }
 
 
-def our_weights(weights, fusion_layers):
+def our_weights(weights):
     """Return the authors' weights under the names of our `DeepMLFForSequenceClassification`."""
-    ours, blocks = {}, {layer: number for number, layer in enumerate(fusion_layers)}
-    av = {key.removeprefix("av_encoder."): value for key, value in weights.items() if key.startswith("av_encoder.")}
-    ours |= {f"deepmlf.av_encoder.{key}": value for key, value in our_av_weights(av).items()}
-    heads = {"LN": "deepmlf.av_norm", "W_bn": "fusion_head", "W_text": "text_head", "W_av": "av_head"}
-    heads |= {"W_task.0": "classifier.hidden", "W_task.1": "classifier.norm", "W_task.3": "classifier.output"}
-    block_names = {
-        "ln_1": "attention_norm",
-        "ln_2": "feed_forward_norm",
-        "alpha_1": "attention_gate.alpha",
-        "alpha_2": "feed_forward_gate.alpha",
-        "attn.W_q": "cross_attention.query",
-        "attn.W_kv": "cross_attention.key_value",
-        "attn.W_o": "cross_attention.output",
-        "mlp.c_fc": "feed_forward.up",
-        "mlp.c_proj": "feed_forward.down",
-    }
-    for part in ("gate", "up", "down"):
-        block_names[f"mlp.{part}_proj"] = block_names[f"mlp.lora_{part}_proj"] = f"feed_forward.{part}"
-    for key, value in weights.items():
-        for theirs, own in heads.items():
-            if key.startswith(theirs + "."):
-                ours[own + key.removeprefix(theirs)] = value
-        inner = key.removeprefix("lang_encoder.transformer.").removeprefix("lang_encoder.model.")
-        if inner == key:
-            continue
-        place = "deepmlf.text_encoder."
-        if ".ca_layer." in inner:
-            layer, name = inner.split(".ca_layer.")
-            known = max((theirs for theirs in block_names if name.startswith(theirs)), key=len)
-            place = f"deepmlf.fusion_blocks.{blocks[int(layer.split('.')[1])]}."
-            ours[place + block_names[known] + name.removeprefix(known)] = value
-        elif inner.endswith("bn_embedding"):
-            ours["deepmlf.fusion_tokens.embedding"] = value
-        else:
-            for theirs, own in ((".0.embedding.", "."), (".0.positional.", "."), (".decoder_layer.", ".")):
-                inner = inner.replace(theirs, own)
-            ours[place + inner] = value
-    return ours
+    # All these language models share one table for both ends.
+    return {key: value for key, value in renamed(weights, STAGE_TWO_NAMES).items() if key != "lm_head.weight"}

@@ -29,7 +29,7 @@ def golden(request):
     description, inputs, outputs, weights = read_golden(request.param)
     config = DeepMLFConfig(**deepmlf_fields(description))
     model = DeepMLFForSequenceClassification(config).eval()
-    model.load_state_dict(our_weights(weights, config.fusion_layers), strict=True)
+    model.load_state_dict(our_weights(weights), strict=True)
     unpadded = [row for row, n in enumerate(description["real_text_lengths"]) if n == inputs["input_ids"].shape[1]]
     return description, inputs, outputs, model, unpadded
 
