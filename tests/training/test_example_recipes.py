@@ -12,7 +12,6 @@ from transformers import BertTokenizer
 from hf_msa.training import read_recipe, train_recipe
 
 RECIPES = sorted((Path(__file__).parents[2] / "examples" / "configs").glob("*.yaml"))
-# Feature sizes as MMSA publishes them, by the folder of the corpus.
 # The language models of DeepMLF's recipes: family and number of blocks, among which fusion layers are counted.
 DECODERS = {
     "gpt2": ("gpt2", 12),
@@ -21,6 +20,7 @@ DECODERS = {
     "HuggingFaceTB/SmolLM2-1.7B": ("llama", 24),
     "runs/smollm2": ("llama", 30),
 }
+# Feature sizes as MMSA publishes them, by the folder of the corpus.
 DIMS = {"MOSI": (5, 20), "MOSEI": (74, 35), "SIMS": (33, 709), "composite": (25, 35)}
 
 
@@ -63,7 +63,7 @@ def write_pickle(root, name, text_model):
 
 @pytest.fixture(scope="module")
 def text_model(tmp_path_factory):
-    return write_text_model(tmp_path_factory.mktemp("text"), num_hidden_layers=1)
+    return write_text_model(tmp_path_factory.mktemp("text"), num_hidden_layers=6)  # as MiniLM
 
 
 def shortened(path, text_model, folder):

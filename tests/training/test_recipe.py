@@ -242,7 +242,9 @@ def test_every_example_reads_and_makes_arguments_and_a_configuration(path, tmp_p
 
     recipe = read_recipe(path)
     MsaTrainingArguments(output_dir=str(tmp_path), **recipe.training)
-    CONFIG_MAPPING[recipe.model_type](**recipe.model)
+    # As deep as the deepest language model of a recipe, since fusion layers are counted in it.
+    deep = {"text_config": {"model_type": "gpt2", "n_layer": 36}} if recipe.model_type == "deepmlf" else {}
+    CONFIG_MAPPING[recipe.model_type](**recipe.model | deep)
 
 
 def test_there_are_examples():
