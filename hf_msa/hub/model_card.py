@@ -83,7 +83,7 @@ def make_card(facts: CardFacts) -> str:
         "citation": paper.citation,
         "needs": _needs(facts),
         "inputs": _inputs(facts.config),
-        "alignment": _alignment(facts.alignment),
+        "alignment": _alignment(facts.alignment, facts.streams),
         "use": _use(facts),
         "pin_note": (
             "Pin `revision=` to a commit that you have looked at: `trust_remote_code=True` runs the code of the "
@@ -169,7 +169,7 @@ def published_seed(results: Results) -> SeedResult:
 
 
 def describe_model(model_class: type) -> dict[str, str]:
-    """Return summary, diagram and differences from the paper, out of the docstring of the model's file.
+    """Return summary, introduction, diagram and differences from the paper, out of the docstring of the model's file.
 
     Args:
         model_class: A model of this package.
@@ -184,7 +184,8 @@ def describe_model(model_class: type) -> dict[str, str]:
     return {
         "summary": f"{summary[0].upper()}{summary[1:]}",
         "diagram": textwrap.dedent(diagram),
-        "differences": "\n\n".join([*parts[1:first], *differences]),
+        "introduction": "\n\n".join(parts[1:first]),
+        "differences": "\n\n".join(differences),
     }
 
 
@@ -214,7 +215,9 @@ def _inputs(config: Any) -> str:
     return "\n".join(lines)
 
 
-def _alignment(alignment: str) -> str:
+def _alignment(alignment: str, streams: list[str]) -> str:
+    if len(streams) < 3:
+        return f"It was trained with {' and '.join(streams)} alone, and its processor takes nothing else."
     if alignment == "word":
         return "Streams are aligned to words: each token gets the mean of the frames spoken with its word."
     return "Streams keep their own time axis."
