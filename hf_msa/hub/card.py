@@ -52,7 +52,7 @@ def fill_card(card: str, folder: str | Path) -> str:
     """
     makers: dict[str, Callable[[Sequence[Path]], str]] = {
         "results": lambda files: results_table([read_results(file) for file in files]),
-        "comparison": lambda files: "\n".join(comparison_table(_read_json(file)) for file in files),
+        "comparison": lambda files: _listed([comparison_table(_read_json(file)) for file in files]),
         "robustness": lambda files: robustness_table([_read_json(file) for file in files]),
         "sweep": lambda files: "\n".join(sweep_table(_read_json(file)) for file in files),
         "tried": lambda files: "\n".join(tried_table(_read_json(file)) for file in files),
@@ -123,6 +123,11 @@ def checkpoint_table(run: Results, paper: Sequence[PaperResult], split: str = "t
         _provenance(run),
     ]
     return "\n".join(lines)
+
+
+def _listed(sentences: Sequence[str]) -> str:
+    """Return one sentence as it is, several as a list."""
+    return sentences[0] if len(sentences) == 1 else "\n".join(f"- {sentence}" for sentence in sentences)
 
 
 def comparison_table(comparison: dict[str, Any]) -> str:

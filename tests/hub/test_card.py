@@ -72,6 +72,17 @@ def test_a_comparison_becomes_a_sentence_and_trials_a_table():
     assert rows[2] == "| a | - | 1 | 0.750 |"
 
 
+def test_several_comparisons_become_a_list(tmp_path):
+    gain = {"difference": 0.0412, "low": 0.0201, "high": 0.0623, "confidence": 0.95}
+    found = {"error": "mae", "names": ["text", "all"], "split": "test", "seeds": [5, 4], "gain": gain}
+    (tmp_path / "a.json").write_text(json.dumps(found))
+    one, two = (
+        fill_card(f"<!-- comparison: {names} -->\n<!-- end -->", tmp_path) for names in ("a.json", "a.json a.json")
+    )
+    assert [line.startswith("MAE of text") for line in one.splitlines()] == [False, True, False]
+    assert [line.startswith("- MAE of text") for line in two.splitlines()] == [False, True, True, False]
+
+
 def test_robustness_becomes_a_row_per_run_and_differing_settings_no_table():
     rise = {"difference": 0.1, "low": 0.05, "high": 0.15}
     run = {
