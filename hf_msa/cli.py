@@ -178,7 +178,7 @@ def train(
     Example: hf-msa train examples/configs/pgf_net_sample.yaml --seeds 1 --set model.use_gate=false
     """
     _quiet()
-    from .training.recipe import read_recipe, shareable_setting
+    from .training.recipe import first_seeds, read_recipe, shareable_setting
     from .training.run import train_recipe
 
     chosen = [
@@ -186,8 +186,7 @@ def train(
         *([f"corpus={json.dumps(corpus, ensure_ascii=False)}"] if corpus is not None else []),
     ]
     plan = read_recipe(recipe, chosen)
-    if seeds is not None:
-        plan.seeds = (plan.seeds + [max(plan.seeds) + 1 + i for i in range(seeds)])[:seeds]
+    plan.seeds = first_seeds(plan.seeds, seeds)
     folder = output or Path("runs") / recipe.stem
     typed = ["hf-msa", "train", recipe.name]
     typed += [part for value in overrides or [] for part in ("--set", shareable_setting(value))]

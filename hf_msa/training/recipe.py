@@ -204,6 +204,16 @@ def shareable_setting(setting: str) -> str:
     return setting if shared == value else f"{key}={json.dumps(shared, ensure_ascii=False)}"
 
 
+def first_seeds(seeds: list[int], number: int | None) -> list[int]:
+    """Return the first seeds of a recipe, or more in sequence.
+
+    Args:
+        seeds: The recipe's.
+        number: How many; None for all.
+    """
+    return seeds if number is None else (seeds + [max(seeds) + 1 + i for i in range(number)])[:number]
+
+
 class _Loader(yaml.SafeLoader):
     """YAML, except that of two equal keys the last does not win in silence."""
 
@@ -365,4 +375,4 @@ def _cast_plain(value: Any, hint: Any, name: str) -> Any:
     return value
 
 
-__all__ = ["Recipe", "cast_value", "make_recipe", "read_options", "read_recipe", "shareable_setting"]
+__all__ = ["Recipe", "cast_value", "first_seeds", "make_recipe", "read_options", "read_recipe", "shareable_setting"]

@@ -15,7 +15,7 @@ from typing import Any
 from hf_msa.evaluation.results import RESULTS_FILE, Results, read_results, strict_json
 
 from .corpus import without_folders
-from .recipe import Recipe, cast_value, read_options, read_recipe
+from .recipe import Recipe, cast_value, first_seeds, read_options, read_recipe
 from .run import shareable, train_recipe
 
 SWEEP_FILE = "sweep.json"
@@ -146,16 +146,6 @@ def combination_name(settings: dict[str, Any]) -> str:
     return ",".join(parts)
 
 
-def first_seeds(seeds: list[int], number: int | None) -> list[int]:
-    """Return the first seeds of a recipe, or more in sequence.
-
-    Args:
-        seeds: The recipe's.
-        number: How many; None for all.
-    """
-    return seeds if number is None else (seeds + [max(seeds) + 1 + i for i in range(number)])[:number]
-
-
 def _finished(folder: Path, plan: Recipe) -> Results | None:
     if not (folder / RESULTS_FILE).exists():
         return None
@@ -193,4 +183,4 @@ def _summarised(
     return Sweep(name, next(iter(runs.values())).corpus, metric, best, rows, command)
 
 
-__all__ = ["SWEEP_FILE", "Sweep", "combination_name", "first_seeds", "read_grid", "sweep_recipe"]
+__all__ = ["SWEEP_FILE", "Sweep", "combination_name", "read_grid", "sweep_recipe"]

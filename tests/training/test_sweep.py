@@ -10,7 +10,8 @@ from hf_msa.cli import app
 from hf_msa.evaluation.results import read_results
 from hf_msa.hub.card import fill_card
 from hf_msa.training import sweep as sweep_module
-from hf_msa.training.sweep import combination_name, first_seeds, read_grid, sweep_recipe
+from hf_msa.training.recipe import first_seeds
+from hf_msa.training.sweep import combination_name, read_grid, sweep_recipe
 
 GRID = ["model.use_gate=true,false", "learning_rate=1e-2"]
 NAMES = ["use_gate=true,learning_rate=0.01", "use_gate=false,learning_rate=0.01"]
