@@ -391,15 +391,19 @@ def offline_lm(
 @app.command()
 @_clear_errors
 def benchmark(
-    model: Annotated[str, typer.Argument(help="Folder or repository of a checkpoint, or a model type: pgf_net.")],
+    model: Annotated[
+        str, typer.Argument(help="Folder or repository of a checkpoint, or a model type: pgf_net, agfn, deepmlf.")
+    ],
     batch_size: Annotated[int, typer.Option(help="Utterances per batch.", min=1)] = 32,
     alignment: Annotated[
         str | None,
         typer.Option(
-            help="word: a frame per token; none: streams of their own lengths.", show_default="word; deepmlf: none"
+            help="word: a frame per token; none: streams of their own lengths.",
+            show_default="as the model's processor",
         ),
     ] = None,
     repeats: Annotated[int, typer.Option(help="Measurements per figure.", min=1)] = 10,
+    forward_only: Annotated[bool, typer.Option("--forward-only", help="Leave the training steps out.")] = False,
     corpus_memory: Annotated[
         bool,
         typer.Option("--corpus-memory", help="Measure instead the memory of training on a corpus of MOSEI's shape."),
@@ -442,7 +446,13 @@ def benchmark(
     from .evaluation.benchmark import benchmark as measure
     from .evaluation.benchmark import format_benchmark, load_for_benchmark
 
-    result = measure(load_for_benchmark(model), batch_size=batch_size, alignment=alignment, repeats=repeats)
+    result = measure(
+        load_for_benchmark(model),
+        batch_size=batch_size,
+        alignment=alignment,
+        repeats=repeats,
+        training=not forward_only,
+    )
     if as_json:
         _print_json(result.to_dict())
     else:

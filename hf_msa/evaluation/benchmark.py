@@ -26,7 +26,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
-from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForSequenceClassification
+from transformers import CONFIG_MAPPING, PROCESSOR_MAPPING, AutoConfig, AutoModelForSequenceClassification
 
 from hf_msa.models import DeepMLFAudioVisualConfig, DeepMLFConfig, MsaPreTrainedModel
 
@@ -255,8 +255,8 @@ def benchmark(
     Args:
         model: A model with a head, on the device to measure.
         batch_size: Utterances in the batch.
-        alignment: "word" or "none", see [`make_batch`]; None takes "none" for DeepMLF, which aligns by itself, and
-            "word" for the others.
+        alignment: "word" or "none", see [`make_batch`]; None takes that of the model's processor: "word" for PGF-Net,
+            "none" for AGFN and DeepMLF.
         repeats: Pairs of runs behind each median.
         training: Measure training steps too. They work on copies of the model and of its text encoder.
         seed: Of the batch.
@@ -268,7 +268,7 @@ def benchmark(
     """
     _check_has_text_model(model.config)
     if alignment is None:
-        alignment = "none" if isinstance(model.config, DeepMLFConfig) else "word"
+        alignment = PROCESSOR_MAPPING[type(model.config)].default_alignment
     if repeats < 1:
         raise ValueError(f"repeats: expected at least 1, got {repeats!r}")
     if training and not any(parameter.requires_grad for parameter in model.parameters()):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from tiny_models import tiny_deepmlf, tiny_deepmlf_av
+from tiny_models import tiny_agfn, tiny_deepmlf, tiny_deepmlf_av
 from torch import nn
 from transformers import BertConfig, BertModel
 
@@ -323,6 +323,12 @@ def test_a_model_with_nothing_to_train_is_refused_unless_training_is_left_out():
     with pytest.raises(ValueError, match="expected a model with parameters to train, got none"):
         benchmark(frozen, batch_size=2, repeats=1)
     assert benchmark(frozen, batch_size=2, repeats=1, training=False).model.num_trainable_parameters == 0
+
+
+@pytest.mark.parametrize(("model_type", "expected"), [("pgf_net", "word"), ("agfn", "none"), ("deepmlf", "none")])
+def test_streams_are_aligned_as_by_the_processor_of_the_model(model_type, expected):
+    tiny = {"pgf_net": tiny_model, "agfn": tiny_agfn, "deepmlf": tiny_deepmlf}[model_type]()
+    assert benchmark(tiny, batch_size=2, repeats=1, training=False).alignment == expected
 
 
 @pytest.fixture(scope="module")
