@@ -115,6 +115,25 @@ def tiny_deepmlf(family="gpt2", seed=0, model_class=DeepMLFForSequenceClassifica
     return _randomised(model_class(tiny_deepmlf_config(family, **fields)), 0.2)
 
 
+# No chance and no rows that depend on each other.
+UNDROPPED = {
+    "head_norm": "layer",
+    "av_dropout": 0.0,
+    "fusion_dropout": 0.0,
+    "stream_seqaug_rate": 0.0,
+    "text_seqaug_apply": 0.0,
+}
+
+
+def undropped_deepmlf(family="gpt2", **fields):
+    """Return a model whose training mode draws no numbers, the language model included."""
+    config = tiny_deepmlf_config(family, **UNDROPPED | fields)
+    if family == "gpt2":
+        config.text_config.attn_pdrop = config.text_config.embd_pdrop = config.text_config.resid_pdrop = 0.0
+    model = tiny_deepmlf(family, **UNDROPPED | fields | {"text_config": config.text_config.to_dict()})
+    return model.train()
+
+
 def tiny_deepmlf_av(seed=0, **fields):
     """Return a DeepMLF audiovisual encoder in evaluation mode."""
     torch.manual_seed(seed)
