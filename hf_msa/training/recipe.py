@@ -50,6 +50,7 @@ class Recipe:
             model; its configuration and normalisation are kept, so `model`, `processor` and `normalize_by` must be
             empty.
         seeds: Each trains a model of its own (MMSA: 1111 to 1115).
+        measure_train: Also predict and measure the training split, which costs a good part of an epoch.
         training: The keys of `MsaTrainingArguments`.
     """
 
@@ -64,6 +65,7 @@ class Recipe:
     lora: dict[str, Any] | None = field(default_factory=dict)
     initial_checkpoint: str | None = field(default=None)
     seeds: list[int] = field(default_factory=lambda: [1111, 1112, 1113, 1114, 1115])
+    measure_train: bool = field(default=True)
     training: dict[str, Any] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:

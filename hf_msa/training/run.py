@@ -34,7 +34,6 @@ from hf_msa.data.rows import SPLITS, STREAMS
 from hf_msa.evaluation.loading import load_checkpoint
 from hf_msa.evaluation.metrics import metrics_for
 from hf_msa.evaluation.predictions import (
-    Predictions,
     predict_rows,
     read_predictions,
     score_predictions,
@@ -309,8 +308,9 @@ class _Run:
         saved, processor = load_checkpoint(str(folder))
         splits = self.corpus.splits
         title = None if self.title is None else f"{self.title}, seed {seed}: measuring"
-        with count_rows(title, sum(len(splits[split]) for split in SPLITS)) as count:
-            found = {split: predict_rows(saved, processor, splits[split], progress=count) for split in SPLITS}
+        measured = [split for split in SPLITS if split != "train" or self.recipe.measure_train]
+        with count_rows(title, sum(len(splits[split]) for split in measured)) as count:
+            found = {split: predict_rows(saved, processor, splits[split], progress=count) for split in measured}
         write_predictions([(seed, split, own) for split, own in found.items()], self.place / f"{seed}.parquet")
         state = trainer.state
         epochs = state.epoch or 0.0
@@ -421,10 +421,11 @@ def _assemble(results: Results, place: Path, output: Path) -> None:
     fresh = place / "whole"
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(place / "seeds" / str(results.best_seed), fresh)
-    found: list[tuple[int, str, Predictions]] = []
-    for seed in results.seeds:
-        for split in SPLITS:
-            found += [(seed, split, own) for own in read_predictions(place / f"{seed}.parquet", split).values()]
+    found = [
+        (run.seed, split, read_predictions(place / f"{run.seed}.parquet", split)[run.seed])
+        for run in results.runs
+        for split in run.metrics
+    ]
     write_predictions(found, fresh / PREDICTIONS_FILE)
     results.write(fresh)
     replace_folder(fresh, output)

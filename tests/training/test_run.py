@@ -334,6 +334,15 @@ def test_no_epochs_measure_the_untrained_model(recipe, tmp_path):
     assert (results.runs[0].epochs, results.runs[0].best_epoch) == (0, 0)
 
 
+def test_the_training_split_is_measured_only_where_wanted(recipe, tmp_path):
+    found = train_recipe(
+        recipe(seeds=[1111], num_train_epochs=0, measure_train=False), tmp_path / "run", progress=False
+    )
+    assert list(found.runs[0].metrics) == ["valid", "test"]
+    with pytest.raises(ValueError, match="expected the predictions of the train split, got none"):
+        read_predictions(tmp_path / "run" / "predictions.parquet", "train")
+
+
 def test_epochs_are_counted_as_they_were_trained(recipe, tmp_path):
     in_steps = {"eval_strategy": "steps", "save_strategy": "steps", "eval_steps": 2, "save_steps": 2}
     made = recipe(num_train_epochs=5, max_steps=7, metric_for_best_model="loss", **in_steps)
