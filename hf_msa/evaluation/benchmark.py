@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, PROCESSOR_MAPPING, AutoConfig, AutoModelForSequenceClassification
 
 from hf_msa.models import DeepMLFAudioVisualConfig, DeepMLFConfig, MsaPreTrainedModel
+from hf_msa.models.modeling_msa import evaluating
 
 from .baselines import bare_inputs, fine_tuned_text_model
 from .loading import check_model_type
@@ -274,13 +275,11 @@ def benchmark(
     if training and not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError("training: expected a model with parameters to train, got none; training=False leaves it out")
     batch = make_batch(model, batch_size=batch_size, alignment=alignment, lengths=lengths, seed=seed)
-    device, was_training = model.device, model.training
+    device = model.device
     # Dropout and the fresh head must not move the caller's random numbers.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        try:
-            flops, forward, forward_ratios, av_seconds = _measure_forward(model.eval(), batch, repeats)
-        finally:
-            model.train(was_training)
+        with evaluating(model):
+            flops, forward, forward_ratios, av_seconds = _measure_forward(model, batch, repeats)
         step: Sequence[Cost | None] = (None, None)
         training_ratios: list[float] = []
         if training:

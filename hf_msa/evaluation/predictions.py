@@ -17,6 +17,8 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
+from hf_msa.models.modeling_msa import evaluating
+
 from .metrics import metrics_for
 
 BATCH_SIZE = 64
@@ -74,8 +76,6 @@ def predict_rows(
         raise ValueError("rows: expected at least one, got none")
     if batch_size < 1:
         raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
-    was_training = model.training
-    model.eval()
     # Like lengths together: padding is what costs most.
     if hasattr(rows, "column_names"):
         # All at once: a column of `datasets` takes milliseconds for each of its entries.
@@ -85,7 +85,7 @@ def predict_rows(
     order = sorted(range(len(rows)), key=lambda i: len(texts[i] or ""))
     ids, labels = [""] * len(rows), [0.0] * len(rows)
     scores: list[Any] = [None] * len(rows)
-    try:
+    with evaluating(model):
         for start in range(0, len(order), batch_size):
             numbers = order[start : start + batch_size]
             chosen = [rows[i] for i in numbers]
@@ -98,8 +98,6 @@ def predict_rows(
                 ids[i], labels[i], scores[i] = str(row.get("id", i)), label, score
             if progress is not None:
                 progress(len(numbers))
-    finally:
-        model.train(was_training)
     stacked = np.stack(scores)
     return Predictions(ids, np.asarray(labels), stacked[:, 0] if model.config.num_labels == 1 else stacked)
 

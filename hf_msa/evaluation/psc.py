@@ -4,7 +4,8 @@ The fused states of a test split are laid out in the plane by t-SNE with the pap
 absolute correlations of both coordinates with the error, low where errors are spread evenly. It depends on how the
 plane happens to be turned and on the seed of t-SNE, neither of which the paper gives: so it is reported as mean and
 deviation over seeds, beside a companion that turning does not change, the multiple correlation of the error with both
-coordinates.
+coordinates. Started by PCA, t-SNE itself draws nothing: the seed reaches only the solver that scikit-learn takes for
+PCA of some sizes. The deviation is therefore small, often 0, and no measure of how far another layout would differ.
 
 Needs the extra `plots`. Shapes: N utterances, D width.
 """
@@ -17,6 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from hf_msa.models.modeling_msa import evaluating
 
 from .predictions import BATCH_SIZE
 
@@ -55,15 +58,20 @@ def psc(fused_states: NDArray[Any], errors: NDArray[Any], seeds: Sequence[int] =
         seeds: Of t-SNE.
 
     Raises:
-        ValueError: For other shapes, fewer than 32 utterances (t-SNE has a perplexity of 30), or no seed.
+        ValueError: For no seed, states as `embed_in_plane` refuses them, and errors that are not one finite number per
+            utterance or are all the same.
         ModuleNotFoundError: Without the extra `plots`.
     """
     if not seeds:
         raise ValueError("seeds: expected at least one, got none")
-    planes = [embed_in_plane(fused_states, seed) for seed in seeds]
-    if len(errors) != len(planes[0]):
-        raise ValueError(f"errors: expected {len(planes[0])} as fused_states, got {len(errors)}")
-    figures = np.asarray([correlations_with_error(plane, errors) for plane in planes])
+    states, errors = _checked_states(fused_states), np.asarray(errors, dtype=np.float64)
+    if errors.shape != (len(states),):
+        raise ValueError(f"errors: expected {(len(states),)} as fused_states, got {errors.shape}")
+    if not np.isfinite(errors).all():
+        raise ValueError(f"errors: expected finite values, got {errors[~np.isfinite(errors)][0]}")
+    if (errors == errors[0]).all():
+        raise ValueError(f"errors: expected some that differ, got {errors[0]} for all")
+    figures = np.asarray([correlations_with_error(embed_in_plane(states, seed), errors) for seed in seeds])
     (mean, invariant), (std, invariant_std) = figures.mean(axis=0), figures.std(axis=0)
     return PSC(float(mean), float(std), float(invariant), float(invariant_std), tuple(seeds))
 
@@ -90,20 +98,32 @@ def embed_in_plane(fused_states: NDArray[Any], seed: int = 0) -> NDArray[np.floa
         seed: The paper gives none.
 
     Raises:
-        ValueError: For another shape, or fewer than 32 utterances.
+        ValueError: For another shape, fewer than 32 utterances (the perplexity is 30) or 2 columns, NaN, and states
+            that are the same for all utterances.
         ModuleNotFoundError: Without the extra `plots`.
     """
     try:
         from sklearn.manifold import TSNE
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError('psc needs scikit-learn; run: pip install "hf_msa[plots]"') from error
-    states = np.asarray(fused_states, dtype=np.float32)
-    if states.ndim != 2 or len(states) < 32:
-        raise ValueError(f"fused_states: expected (N of at least 32, D), got {states.shape}")
+    states = _checked_states(fused_states)
     layout = TSNE(
         perplexity=30, learning_rate=200, early_exaggeration=12, max_iter=2000, init="pca", random_state=seed
     )
     return layout.fit_transform(states)
+
+
+def _checked_states(fused_states: NDArray[Any]) -> NDArray[np.float32]:
+    states = np.asarray(fused_states, dtype=np.float32)
+    if states.ndim != 2 or len(states) < 32 or states.shape[1] < 2:
+        raise ValueError(f"fused_states: expected (N of at least 32, D of at least 2), got {states.shape}")
+    if not np.isfinite(states).all():
+        raise ValueError(f"fused_states: expected finite values, got {states[~np.isfinite(states)][0]}")
+    # Differences by rounding do not count. The start by PCA would divide by them, and where they are 0 scikit-learn
+    # ends the process.
+    if np.ptp(states, axis=0).max() <= 1e-5 * np.abs(states).max():
+        raise ValueError("fused_states: expected utterances that differ, got the same state for all")
+    return states
 
 
 @torch.inference_mode()
@@ -111,18 +131,26 @@ def fused_features(model: Any, processor: Any, rows: Any) -> tuple[NDArray[Any],
     """Return fused states (N, D), scores (N,) and labels (N,) of the rows of a split, in their order.
 
     Args:
-        model: A regression model with a head.
+        model: A regression model with a head; it stays in its mode.
         processor: Its processor.
         rows: A split of a corpus.
+
+    Raises:
+        ValueError: For no rows, and for rows without a label.
     """
-    model.eval()
+    if not len(rows):
+        raise ValueError("rows: expected at least one, got none")
     states, scores, labels = [], [], []
-    for start in range(0, len(rows), BATCH_SIZE):
-        batch = processor.collate([rows[i] for i in range(start, min(start + BATCH_SIZE, len(rows)))])
-        labels.append(batch.pop("labels").numpy())
-        output = model(**batch.to(model.device), output_hidden_states=True)
-        states.append(output.fused_state.float().cpu().numpy())
-        scores.append(output.logits.float().squeeze(-1).cpu().numpy())
+    with evaluating(model):
+        for start in range(0, len(rows), BATCH_SIZE):
+            batch = processor.collate([rows[i] for i in range(start, min(start + BATCH_SIZE, len(rows)))])
+            found = batch.pop("labels", None)
+            if found is None:
+                raise ValueError("rows: expected a label in every row, got none")
+            output = model(**batch.to(model.device), output_hidden_states=True)
+            labels.append(found.numpy())
+            states.append(output.fused_state.float().cpu().numpy())
+            scores.append(output.logits.float().squeeze(-1).cpu().numpy())
     return np.concatenate(states), np.concatenate(scores), np.concatenate(labels)
 
 

@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .loading import load_checkpoint
 from .noise import GateResponse, NoiseRise, NoisyProcessor, gate_response, noise_rise
+from .predictions import Predictions
 from .psc import PSC, fused_features, psc
 from .results import read_results
 
@@ -85,7 +84,7 @@ def measure_robustness(
             gates.append(gate_response(model, processor, rows, stream, strengths))
         if with_psc and label_range is not None:
             states, scores, labels = fused_features(model, processor, rows)
-            spaces.append(psc(states, np.abs(scores - labels)))
+            spaces.append(psc(states, Predictions([], labels, scores).errors(label_range)))
     return Robustness(
         name=results.name,
         split=split,

@@ -348,28 +348,30 @@ class PredictionHead(nn.Module):
         return self.output(F.relu(self.hidden(fused_state)))
 
 
-def virtual_adversarial_loss(
-    head: Callable[[Tensor], Tensor], fused_state: Tensor, steps: int, xi: float, epsilon: float
-) -> Tensor:
-    r"""Return $\mathrm{MSE}(f(h + r), f(h))$ for the worst small step r (AGFN; Miyato et al. 2018).
+def in_full_precision(head: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return a module as a function of float32, whatever its weights are kept in; they still get their gradients."""
+    if all(parameter.dtype == torch.float32 for parameter in head.parameters()):
+        return head
+    return lambda states: torch.func.functional_call(
+        head, {name: parameter.float() for name, parameter in head.named_parameters()}, (states,)
+    )
 
-    The direction d starts at random; `steps` times $d \leftarrow \nabla_r \mathrm{MSE}(f(h + r), f(h))$ at
-    $r = \xi d$, of length 1 again; then $r = \epsilon d$. No gradient goes through f(h) or d. Only
-    the head is computed.
+
+def worst_direction(head: Callable[[Tensor], Tensor], hidden: Tensor, clean: Tensor, steps: int, xi: float) -> Tensor:
+    r"""Return the direction (B, D), of length 1 and without a gradient, in which f changes most.
+
+    It starts at random; `steps` times $d \leftarrow \nabla_r \mathrm{MSE}(f(h + r), f(h))$ at $r = \xi d$.
 
     Args:
         head: f.
-        fused_state: (B, D), h.
+        hidden: (B, D), h.
+        clean: (B, C), f(h).
         steps: Power iterations.
         xi: Length of the probe.
-        epsilon: Length of r.
     """
-    # In half precision squares of small differences would be lost.
-    with torch.autocast(fused_state.device.type, enabled=False), torch.enable_grad():
-        hidden = fused_state.float()
-        with torch.no_grad():
-            clean = head(hidden)
-        fixed = hidden.detach()
+    # The gradient is needed even where the caller wants none; tensors of inference mode could have no part in it.
+    with torch.inference_mode(False), torch.enable_grad():
+        fixed, clean = hidden.detach().clone(), clean.detach().clone()
         direction = F.normalize(torch.randn_like(fixed), dim=-1)
         for _ in range(steps):
             probe = (xi * direction).requires_grad_()
@@ -379,6 +381,29 @@ def virtual_adversarial_loss(
             # Where the head is flat there is no worst direction; the last one stays.
             is_flat = gradient.norm(dim=-1, keepdim=True) == 0
             direction = torch.where(is_flat, direction, F.normalize(gradient, dim=-1, eps=1e-30))
+    return direction
+
+
+def virtual_adversarial_loss(
+    head: Callable[[Tensor], Tensor], fused_state: Tensor, steps: int, xi: float, epsilon: float
+) -> Tensor:
+    r"""Return $\mathrm{MSE}(f(h + r), f(h))$ for the worst small step r (AGFN; Miyato et al. 2018).
+
+    $r = \epsilon d$ with d the worst direction. No gradient goes through f(h) or d. Only the head is computed.
+
+    Args:
+        head: f, in float32.
+        fused_state: (B, D), h.
+        steps: Power iterations.
+        xi: Length of the probe.
+        epsilon: Length of r.
+    """
+    # In half precision squares of small differences would be lost.
+    with torch.autocast(fused_state.device.type, enabled=False):
+        hidden = fused_state.float()
+        with torch.no_grad():
+            clean = head(hidden)
+        direction = worst_direction(head, hidden, clean, steps, xi)
         return F.mse_loss(head(hidden + epsilon * direction), clean)
 
 
@@ -404,8 +429,10 @@ __all__ = [
     "TransformerEncoder",
     "compact_frames",
     "feature_entropy",
+    "in_full_precision",
     "masked_mean",
     "sinusoids",
     "stack_states",
     "virtual_adversarial_loss",
+    "worst_direction",
 ]

@@ -48,6 +48,7 @@ from .layers_agfn import (
     CrossModalAttention,
     DualGate,
     PredictionHead,
+    in_full_precision,
     stack_states,
     virtual_adversarial_loss,
 )
@@ -56,6 +57,7 @@ from .modeling_msa import (
     MsaModelOutput,
     MsaOutput,
     MsaPreTrainedModel,
+    evaluating,
     masked_stream,
     msa_loss,
     text_encoder_from_config,
@@ -289,7 +291,7 @@ class AGFNForSequenceClassification(AGFNPreTrainedModel):
             loss = losses["task"]
             if self.training and self.config.virtual_adversarial_weight > 0:
                 losses["adversarial"] = virtual_adversarial_loss(
-                    self.classifier,
+                    in_full_precision(self.classifier),
                     output.fused_state,
                     self.config.virtual_adversarial_steps,
                     self.config.virtual_adversarial_xi,
@@ -321,10 +323,8 @@ class AGFNForSequenceClassification(AGFNPreTrainedModel):
         """
         if self.config.gate_variant == "concat":
             raise ValueError("explain: expected a model with gates, got gate_variant='concat'")
-        was_training = self.training
-        self.eval()
-        output = self(**batch, output_gates=True)
-        self.train(was_training)
+        with evaluating(self):
+            output = self(**batch, output_gates=True, return_dict=True)
         gates = output.gates
         parts = []
         if gates.entropy_weights is not None:

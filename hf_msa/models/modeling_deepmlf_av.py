@@ -30,7 +30,7 @@ from transformers.utils import can_return_tuple
 
 from .av_encoder_deepmlf import AudioVisualEncoder, StreamLinear
 from .configuration_deepmlf_av import DeepMLFAudioVisualConfig
-from .modeling_msa import MsaExplanation, MsaOutput, MsaPreTrainedModel, masked_stream, msa_loss
+from .modeling_msa import MsaExplanation, MsaOutput, MsaPreTrainedModel, evaluating, masked_stream, msa_loss
 
 if TYPE_CHECKING:
     # As in modeling_pgf_net.py: with these lines processor and pipeline travel with a saved model.
@@ -145,19 +145,17 @@ def explain_by_leaving_out(
         batch: What its forward takes.
         streams: Those that the model reads; others have no share.
     """
-    was_training = model.training
-    model.eval()
-    logits = model(**batch).logits
-    moved = []
-    for stream in ("text", "audio", "visual"):
-        mask = "attention_mask" if stream == "text" else f"{stream}_attention_mask"
-        values = "input_ids" if stream == "text" else f"{stream}_values"
-        if stream not in streams or batch.get(values) is None:
-            moved.append(logits.new_zeros(len(logits), dtype=torch.float))
-            continue
-        without = batch | {mask: torch.zeros(batch[values].shape[:2], dtype=torch.long, device=logits.device)}
-        moved.append((model(**without).logits - logits).float().abs().sum(dim=-1))
-    model.train(was_training)
+    with evaluating(model):
+        logits = model(**batch, return_dict=True).logits
+        moved = []
+        for stream in ("text", "audio", "visual"):
+            mask = "attention_mask" if stream == "text" else f"{stream}_attention_mask"
+            values = "input_ids" if stream == "text" else f"{stream}_values"
+            if stream not in streams or batch.get(values) is None:
+                moved.append(logits.new_zeros(len(logits), dtype=torch.float))
+                continue
+            without = batch | {mask: torch.zeros(batch[values].shape[:2], dtype=torch.long, device=logits.device)}
+            moved.append((model(**without, return_dict=True).logits - logits).float().abs().sum(dim=-1))
     moved_BM = torch.stack(moved, dim=1)
     sums_B1 = moved_BM.sum(dim=1, keepdim=True)
     return MsaExplanation(logits=logits, stream_shares=moved_BM / sums_B1.clamp(min=torch.finfo(torch.float).tiny))

@@ -3,7 +3,9 @@
 Shapes: B batch, L text length, T frames, F raw feature size, D width, H heads, C classes.
 """
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -312,11 +314,28 @@ def _check_labels(labels: Tensor, num_labels: int) -> None:
         raise ValueError(f"labels: expected {expected}, got {labels[row].item()} in row {row}")
 
 
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode; afterwards, whatever happened, every module goes back into its own.
+
+    Args:
+        model: The model.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
 __all__ = [
     "MsaExplanation",
     "MsaModelOutput",
     "MsaOutput",
     "MsaPreTrainedModel",
+    "evaluating",
     "masked_stream",
     "msa_loss",
     "text_encoder_from_config",

@@ -52,6 +52,7 @@ from .modeling_msa import (
     MsaModelOutput,
     MsaOutput,
     MsaPreTrainedModel,
+    evaluating,
     masked_stream,
     msa_loss,
     text_encoder_from_config,
@@ -282,17 +283,16 @@ class PGFNetForSequenceClassification(PGFNetPreTrainedModel):
         """
         if not self.config.use_gate:
             raise ValueError("explain: expected a model with gates, got use_gate=False")
-        was_training = self.training
-        self.eval()
-        output = self(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            audio_values=audio_values,
-            output_attentions=True,
-            output_gates=True,
-            **batch,
-        )
-        self.train(was_training)
+        with evaluating(self):
+            output = self(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                audio_values=audio_values,
+                output_attentions=True,
+                output_gates=True,
+                return_dict=True,
+                **batch,
+            )
         # A missing or empty stream was one masked frame in the bank.
         num_audio = 1 if audio_values is None else max(1, audio_values.shape[1])
         mask_BL = (torch.ones_like(input_ids) if attention_mask is None else attention_mask).to(output.logits.device)

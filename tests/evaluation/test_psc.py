@@ -4,8 +4,11 @@ import builtins
 
 import numpy as np
 import pytest
+from tiny_models import tiny_agfn
+from tiny_tokenizers import bert
 
-from hf_msa.evaluation.psc import correlations_with_error, embed_in_plane, plot_psc, psc
+from hf_msa.evaluation.psc import correlations_with_error, embed_in_plane, fused_features, plot_psc, psc
+from hf_msa.models import AGFNProcessor, MsaFeatureExtractor
 
 RNG = np.random.default_rng(0)
 PLANE, ERRORS = RNG.normal(size=(60, 2)), RNG.random(60)
@@ -45,14 +48,47 @@ def test_the_same_seed_lays_out_the_same_plane():
 @pytest.mark.parametrize(
     ("states", "errors", "seeds", "message"),
     [
-        (np.zeros((20, 4)), np.zeros(20), [0], r"fused_states: expected \(N of at least 32, D\), got \(20, 4\)"),
-        (RNG.normal(size=(40, 4)), np.zeros(39), [0], "errors: expected 40 as fused_states, got 39"),
+        (
+            np.zeros((20, 4)),
+            np.zeros(20),
+            [0],
+            r"fused_states: expected \(N of at least 32, D of at least 2\), got \(20, 4\)",
+        ),
+        (np.zeros((40, 1)), np.zeros(40), [0], r"D of at least 2\), got \(40, 1\)"),
+        (np.full((40, 4), np.nan), RNG.random(40), [0], "fused_states: expected finite values, got nan"),
+        (RNG.normal(size=(40, 4)), np.full(40, np.inf), [0], "errors: expected finite values, got inf"),
+        (RNG.normal(size=(40, 4)), np.ones(40), [0], "errors: expected some that differ, got 1.0 for all"),
+        (RNG.normal(size=(40, 4)), np.ones((40, 1)), [0], r"errors: expected \(40,\) as fused_states, got \(40, 1\)"),
+        (RNG.normal(size=(40, 4)), np.zeros(39), [0], r"errors: expected \(40,\) as fused_states, got \(39,\)"),
         (RNG.normal(size=(40, 4)), np.zeros(40), [], "seeds: expected at least one, got none"),
     ],
 )
 def test_what_cannot_be_laid_out_is_refused(states, errors, seeds, message):
     with pytest.raises(ValueError, match=message):
         psc(states, errors, seeds)
+
+
+@pytest.mark.parametrize("rounding", [0, 1e-7])
+def test_a_model_that_says_the_same_of_all_is_refused_and_does_not_end_the_process(rounding):
+    """The start by PCA divides by the spread of the states, and sklearn's tree does not survive a NaN."""
+    states = np.ones((40, 4)) + rounding * RNG.normal(size=(40, 4))
+    with pytest.raises(ValueError, match="fused_states: expected utterances that differ, got the same state for all"):
+        embed_in_plane(states)
+
+
+def test_features_are_read_in_evaluation_mode_and_the_mode_is_left_alone():
+    processor = AGFNProcessor(MsaFeatureExtractor(audio_dim=3, visual_dim=2), bert(model_max_length=32))
+    rows = [{"text": text, "label": 1.0} for text in ("the movie was good", "bad")]
+    model = tiny_agfn().train()
+    found, again = fused_features(model, processor, rows), fused_features(model, processor, rows)
+    assert model.training
+    assert [part.shape for part in found] == [(2, 8), (2,), (2,)]
+    assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))
+    with pytest.raises(ValueError, match="rows: expected a label in every row, got none"):
+        fused_features(model, processor, [{"text": "bad"}])
+    with pytest.raises(ValueError, match="rows: expected at least one, got none"):
+        fused_features(model, processor, [])
+    assert model.training
 
 
 def test_without_the_extra_the_error_says_what_to_install(monkeypatch):

@@ -233,6 +233,33 @@ def test_the_adversarial_loss_works_in_half_precision():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_model_kept_in_half_precision_trains_with_the_adversarial_loss(dtype):
+    def loss(model):
+        torch.manual_seed(0)
+        return model.train()(**tiny_batch(labels=torch.zeros(4))).losses["adversarial"]
+
+    drop_nothing = {"encoder_dropout": 0.0, "attention_dropout": 0.0, "classifier_dropout": 0.0}
+    half = tiny_agfn(**drop_nothing).to(dtype)
+    half.agfn.text_encoder.eval()
+    found = loss(half)
+    found.backward()
+    assert half.classifier.hidden.weight.grad.abs().max() > 0
+    assert found.item() == pytest.approx(loss(tiny_agfn(**drop_nothing)).item(), rel=0.1)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_the_adversarial_loss_is_the_same_number_where_gradients_are_off(mode):
+    model, batch = tiny_agfn().train(), tiny_batch(labels=torch.zeros(4))
+    torch.manual_seed(0)
+    expected = model(**batch).losses["adversarial"].item()
+    torch.manual_seed(0)
+    with mode():
+        found = model(**batch).losses["adversarial"]
+    assert found.item() == pytest.approx(expected)
+    assert not found.requires_grad
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_gives_nearly_the_same_score(dtype):
     batch = tiny_batch()
     torch.testing.assert_close(

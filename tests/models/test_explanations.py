@@ -1,0 +1,25 @@
+"""Explanations leave a model as it was, whatever its kind."""
+
+import pytest
+from tiny_models import tiny_agfn, tiny_batch, tiny_deepmlf, tiny_deepmlf_av, tiny_model
+
+MAKERS = {"pgf_net": tiny_model, "agfn": tiny_agfn, "deepmlf": tiny_deepmlf, "deepmlf_av": tiny_deepmlf_av}
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_an_explanation_needs_no_return_dict(kind):
+    explained = MAKERS[kind](return_dict=False).explain(**tiny_batch())
+    assert explained.stream_shares.shape == (4, 3)
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_after_an_explanation_and_after_an_error_every_module_is_in_its_mode(kind):
+    model, batch = MAKERS[kind]().train(), tiny_batch()
+    next(model.children()).eval()
+    modes = [module.training for module in model.modules()]
+    assert len(set(modes)) == 2
+    model.explain(**batch)
+    assert [module.training for module in model.modules()] == modes
+    with pytest.raises(ValueError, match="audio_values"):
+        model.explain(**(batch | {"audio_values": batch["audio_values"][..., :-1]}))
+    assert [module.training for module in model.modules()] == modes
