@@ -20,11 +20,17 @@ _SCRIPT = Path(__file__).with_name("fresh_process.py")
 _PICKLES = {".bin", ".ckpt", ".joblib", ".npy", ".pickle", ".pkl", ".pt", ".pth"}
 # A pickle of protocol 2 or later, and a zip file, in which torch puts its pickles.
 _PICKLE_STARTS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
-_TOKEN = re.compile(rb"\b(hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[A-Z0-9]{16}|sk-[A-Za-z0-9-]{20,})")
-_LOCAL_PATH = re.compile(r"""(?<![\w.:/-])(?:/(?:home|root|Users|tmp|mnt|workspace)/[\w.-]+|[A-Za-z]:\\+[\w.-]+)""")
+_TOKEN = re.compile(
+    rb"(?<![A-Za-z0-9])(hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[A-Z0-9]{16}|sk-[A-Za-z0-9-]{20,})"
+)
+_LOCAL_PATH = re.compile(
+    r"""(?:(?<![\w.:/-])|file://)(?:/(?:home|root|Users|tmp|mnt|workspace)/[\w.-]+|[A-Za-z]:\\+[\w.-]+)"""
+)
+_PATH = re.compile(r"(?<![\w.:/-])(?:/[\w.-]+){2,}")
+_PLACES_OF_EVERY_MACHINE = ("/bin/", "/dev/", "/etc/", "/lib/", "/proc/", "/sys/", "/usr/")
 # A vocabulary holds whatever people write.
 _VOCABULARIES = {"tokenizer.json", "vocab.json", "vocab.txt", "merges.txt"}
-_PLACEHOLDER = re.compile(r"\{\{.*?\}\}|\[More Information Needed\]|\bTODO\b|\bFIXME\b|\bTBD\b", re.IGNORECASE)
+_PLACEHOLDER = re.compile(r"\{\{.*?\}\}|\[More Information Needed\]|\b(?:TODO|FIXME|TBD)\b")
 _NUMBER = re.compile(r"(?<![\w.,-])[-+]?\d[\d,]*(?:\.\d+)?(?![\w]|[.-]\d)")
 
 
@@ -35,7 +41,8 @@ def file_problems(folder: Path, places: Iterable[Path] = ()) -> list[str]:
         folder: What is to be sent.
         places: Folders of this machine whose names may have got into a file.
     """
-    own = [str(place).encode() for place in (Path.home(), *places) if len(Path(place).parts) > 1]
+    folders = [re.escape(str(place)) for place in (Path.home(), *places) if len(Path(place).parts) > 1]
+    own = re.compile(rf"(?<![\w.:/-])(?:{'|'.join(folders) or '(?!)'})(?![\w.-])".encode())
     token = (get_token() or "").encode()
     problems = []
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -45,11 +52,26 @@ def file_problems(folder: Path, places: Iterable[Path] = ()) -> list[str]:
             problems.append(f"{name}: expected no pickle, got one; save weights as safetensors")
         if _TOKEN.search(content) or (token and token in content):
             problems.append(f"{name}: expected no token, got what looks like one")
-        found = None if name in _VOCABULARIES else _LOCAL_PATH.search(_text(content))
-        if found or any(place in content for place in own):
-            where = f" ({found[0]})" if found else ""
+        found = None if name in _VOCABULARIES else _local_path(_text(content))
+        if found or (name not in _VOCABULARIES and own.search(content)):
+            where = f" ({found})" if found else ""
             problems.append(f"{name}: expected no path of this machine, got one{where}")
     return problems
+
+
+def _local_path(text: str) -> str | None:
+    """Return a path that looks like one of a person's machine, or that is there on this one."""
+    if found := _LOCAL_PATH.search(text):
+        return found[0]
+    paths = {path for path in _PATH.findall(text) if not path.startswith(_PLACES_OF_EVERY_MACHINE)}
+    return next((path for path in sorted(paths) if _is_there(path)), None)
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return Path("/".join(path.split("/")[:3])).exists()
+    except OSError:
+        return False
 
 
 def _text(content: bytes) -> str:
@@ -112,6 +134,29 @@ def weight_problems(folder: Path) -> list[str]:
                 f"{file.name}: expected finite weights, got NaN or infinity in {len(wrong)}, among them {wrong[0]}"
             )
     return problems
+
+
+def fresh_weight_problems(checkpoint: Path, folder: Path) -> list[str]:
+    """Return weights that are to be sent and that the checkpoint does not have: values by chance stand in for them.
+
+    Args:
+        checkpoint: What was read.
+        folder: What was written, with every weight of the model.
+    """
+    missing = sorted(_weight_names(folder) - _weight_names(checkpoint))
+    if not missing:
+        return []
+    return [
+        f"checkpoint: expected all weights of its model, but {len(missing)} are not there, among them {missing[0]}"
+    ]
+
+
+def _weight_names(folder: Path) -> set[str]:
+    names: set[str] = set()
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "pt") as weights:
+            names.update(weights.keys())
+    return names
 
 
 def _is_finite(weights: torch.Tensor) -> bool:
@@ -243,6 +288,7 @@ def reload_problems(folder: Path, model: Any, processor: Any) -> list[str]:
 __all__ = [
     "card_problems",
     "file_problems",
+    "fresh_weight_problems",
     "index_problems",
     "probe",
     "reload_problems",

@@ -40,7 +40,7 @@ class CardFacts:
         licence: Of the weights.
         terms: Of what it was trained on.
         results: Of its run; None when it was not measured.
-        tag: The revision to pin, if there is one.
+        tag: The revision that the card loads, a tag or branch; None is main.
         is_adapter: Whether only LoRA and the fusion are there.
         dataset: Repository of the corpus on the Hub, if there is one.
     """
@@ -66,7 +66,8 @@ class CardFacts:
     def repository_of(config: Any) -> str | None:
         """Return the repository of a configuration's text model; None for a folder, or where none is recorded."""
         name = config.text_model_name_or_path
-        return name if name and re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name) else None
+        is_name = name and re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name)
+        return name if is_name and not Path(name).is_dir() else None  # runs/smollm2 looks like a repository too
 
 
 def make_card(facts: CardFacts) -> str:
@@ -274,7 +275,7 @@ def _data(facts: CardFacts) -> str:
 
 
 def _metric_type(key: str) -> str:
-    return _METRIC_TYPES.get(key) or _METRIC_TYPES[key.split("_")[0]]
+    return _METRIC_TYPES.get(key) or _METRIC_TYPES.get(key.split("_")[0], key)
 
 
 __all__ = [

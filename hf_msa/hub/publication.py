@@ -20,7 +20,14 @@ from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoConfig, 
 from hf_msa.evaluation.loading import check_model_type, load_checkpoint
 from hf_msa.evaluation.results import RESULTS_FILE, Results, read_results
 
-from .checks import card_problems, file_problems, index_problems, reload_problems, weight_problems
+from .checks import (
+    card_problems,
+    file_problems,
+    fresh_weight_problems,
+    index_problems,
+    reload_problems,
+    weight_problems,
+)
 from .model_card import TEMPLATE, CardFacts, describe_model, evaluation_file, make_card
 from .papers import PAPERS
 from .sending import Destination, send_folder
@@ -113,13 +120,14 @@ def publish(
             licence=choose_licence(terms, licence),
             terms=terms,
             results=results,
-            tag=tag,
+            tag=tag or revision,
             is_adapter=adapter_only,
             dataset=dataset,
         )
         text = make_card(facts) if card is None else card
         _write_texts(folder, facts, text)
         problems = [
+            *_foreign_results(results, saved.config),
             *licence_problems(facts.licence, terms),
             *weight_problems(folder),
             *file_problems(folder, [checkpoint.resolve(), Path(place)]),
@@ -166,6 +174,9 @@ def _save_merged(checkpoint: Path, folder: Path, max_shard_size: str) -> _Saved:
         raise ValueError(
             f"checkpoint: expected merged weights, got an adapter in {checkpoint}; merge it, or adapter_only"
         )
+    if not any(checkpoint.glob("*.safetensors")):
+        raise ValueError(f"checkpoint: expected weights as *.safetensors, got none in {checkpoint}")
+    _check_processor(checkpoint)
     if problems := index_problems(checkpoint):
         raise PublishError(problems)
     model, processor = load_checkpoint(str(checkpoint))
@@ -174,12 +185,23 @@ def _save_merged(checkpoint: Path, folder: Path, max_shard_size: str) -> _Saved:
     _forget_folders(model.config)
     model.save_pretrained(folder, max_shard_size=max_shard_size)
     processor.save_pretrained(folder)
+    if problems := fresh_weight_problems(checkpoint, folder):
+        raise PublishError(problems)
     return _Saved(model.config, type(model), processor, model)
+
+
+def _check_processor(checkpoint: Path) -> None:
+    if not (checkpoint / "processor_config.json").is_file():
+        raise ValueError(
+            f"checkpoint: expected processor_config.json in {checkpoint}, got none; write it with "
+            "processor.save_pretrained"
+        )
 
 
 def _save_adapter(checkpoint: Path, folder: Path) -> _Saved:
     if not all((checkpoint / name).is_file() for name in ("config.json", _ADAPTER_CONFIG, _ADAPTER_WEIGHTS)):
         raise ValueError(f"checkpoint: expected an adapter that save_adapter wrote, got {checkpoint}")
+    _check_processor(checkpoint)
     config = AutoConfig.from_pretrained(checkpoint)
     check_model_type(config, str(checkpoint))
     if CardFacts.repository_of(config) is None:
@@ -208,7 +230,38 @@ def _copy_results(checkpoint: Path, folder: Path) -> Results | None:
     if not (checkpoint / RESULTS_FILE).is_file():
         return None
     shutil.copyfile(checkpoint / RESULTS_FILE, folder / RESULTS_FILE)
-    return read_results(checkpoint)
+    results = read_results(folder)
+    if missing := _missing_results(results):
+        raise ValueError(f"{RESULTS_FILE}: expected what hf-msa train wrote, got one without {missing}")
+    return results
+
+
+def _missing_results(results: Results) -> str | None:
+    """Return what a card needs of results and does not find; they may have been changed by hand."""
+    needed = {
+        "recipe": ("model_type",),
+        "corpus": ("name", "sha256", "rows"),
+        "model": ("text_model", "trainable_parameters"),
+        "versions": ("torch", "transformers"),
+        "machine": ("accelerator", "processor", "cores"),
+    }
+    for name, keys in needed.items():
+        value = vars(results)[name]
+        for key in keys:
+            if not isinstance(value, dict) or key not in value:
+                return f"{name}.{key}"
+    if results.best_seed not in results.seeds:
+        return f"a run of the best seed, {results.best_seed}"
+    if "test" not in results.corpus["rows"] or not all("test" in run.metrics for run in results.runs):
+        return "a test split"
+    return None
+
+
+def _foreign_results(results: Results | None, config: Any) -> list[str]:
+    found = config.model_type if results is None else results.recipe["model_type"]
+    if found == config.model_type:
+        return []
+    return [f"{RESULTS_FILE}: expected a run of {config.model_type}, got one of {found}"]
 
 
 def _write_texts(folder: Path, facts: CardFacts, card: str) -> None:

@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.utils import validate_repo_id
 
 # What an older push may have left that would be loaded in place of, or beside, the new files; all else stays.
 _STALE = {
-    "model": re.compile(r"[^/]+\.safetensors|[^/]+\.index\.json|adapter_config\.json|\.eval_results/hf_msa\.yaml"),
+    "model": re.compile(
+        r"[^/]+\.safetensors|[^/]+\.index\.json|adapter_config\.json|results\.json|\.eval_results/hf_msa\.yaml"
+    ),
     "dataset": re.compile(r"[^/]+\.parquet"),
 }
 _ATTEMPTS = 3
+_REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
+_REFERENCE = re.compile(r"(?!.*(?:\.\.|//))\w[\w.+/-]*(?<![./])", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,15 @@ class Destination:
 
     def __post_init__(self) -> None:
         """Refuse a name that cannot be and what cannot go together."""
-        if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", self.repo_id):
+        if not _REPOSITORY.fullmatch(self.repo_id):
             raise ValueError(f"repo_id: expected user/name, got {self.repo_id!r}")
+        try:
+            validate_repo_id(self.repo_id)
+        except HFValidationError as error:
+            raise ValueError(f"repo_id: expected user/name, got {self.repo_id!r}: {error}") from error
+        for name, value in (("revision", self.revision), ("tag", self.tag)):
+            if value is not None and not _REFERENCE.fullmatch(value):
+                raise ValueError(f"{name}: expected a name without blanks, such as v1.0, got {value!r}")
         if self.create_pr and (self.tag is not None or self.revision is not None):
             raise ValueError("create_pr: expected neither revision nor tag with it, since nothing is merged yet")
 
@@ -81,7 +93,7 @@ def send_folder(folder: Path, to: Destination, message: str) -> Sent:
         raise ValueError("token: expected one, got none; log in with `hf auth login`, or set HF_TOKEN")
     api = HfApi(library_name="hf_msa")
     try:
-        return _send(api, folder, to, message)
+        sent = _send(api, folder, to, message)
     except HfHubHTTPError as error:
         said = error.server_message or f"status {error.response.status_code}"
         raise OSError(f"{to.repo_id}: the Hub refused, status {error.response.status_code}: {said}") from error
@@ -93,6 +105,15 @@ def send_folder(folder: Path, to: Destination, message: str) -> Sent:
             f"{to.repo_id}: not sent whole, so nothing changed there; run the same again, what arrived is not sent "
             f"twice ({type(cause).__name__}: {' '.join(str(cause).split())})"
         ) from error
+    if to.tag is not None:
+        try:
+            api.create_tag(to.repo_id, repo_type=to.kind, tag=to.tag, revision=sent.commit)
+        except Exception as error:  # as above; by now the commit is there
+            said = " ".join(str(error.__cause__ or error).split())
+            raise OSError(
+                f"{to.repo_id}: sent, but the tag {to.tag!r} was not made; run the same again ({said})"
+            ) from error
+    return sent
 
 
 def _send(api: HfApi, folder: Path, to: Destination, message: str) -> Sent:
@@ -102,7 +123,7 @@ def _send(api: HfApi, folder: Path, to: Destination, message: str) -> Sent:
     if to.private and not api.repo_info(**place).private:
         raise ValueError(f"private: expected a private repository, but {to.repo_id} is public already")
     refs = api.list_repo_refs(**place)
-    if to.tag is not None and to.tag in [ref.name for ref in refs.tags]:
+    if to.tag is not None and to.tag in [ref.name for ref in (*refs.tags, *refs.branches)]:
         raise ValueError(f"tag: expected a new one, got {to.tag!r}, which {to.repo_id} has already")
     revision = to.revision or "main"
     if revision not in [ref.name for ref in refs.branches]:
@@ -125,8 +146,6 @@ def _send(api: HfApi, folder: Path, to: Destination, message: str) -> Sent:
                 continue
             raise
         break
-    if to.tag is not None:
-        api.create_tag(**place, tag=to.tag, revision=commit.oid)
     return Sent(commit.pr_url or commit.commit_url, commit.oid)
 
 

@@ -29,12 +29,20 @@ class Terms:
 
 _RESEARCH = "Given by its authors for research; the speakers' rights in the videos stay with them."
 _KNOWN = {
-    "sample": Terms("sample", "apache-2.0", "Made by this package, under its licence.", "en", is_restricted=False),
+    "sample": Terms(
+        "sample",
+        "apache-2.0",
+        "Made by this package, under its licence; nobody was recorded; scores on it say nothing of real speech.",
+        "en",
+        is_restricted=False,
+    ),
     "mosi": Terms("CMU-MOSI", "other", _RESEARCH, "en"),
     "mosei": Terms("CMU-MOSEI", "other", _RESEARCH, "en"),
     "sims": Terms("CH-SIMS", "other", _RESEARCH, "zh"),
     "ravdess": Terms("RAVDESS", "cc-by-nc-sa-4.0", "CC BY-NC-SA 4.0: no commercial use, share alike.", "en"),
 }
+# CMUMOSI, CH-SIMS, SIMSv2, ravdess2
+_NAME = re.compile(r"(?:cmu|ch)?(mosi|mosei|sims|ravdess|composite)(?:v?\d+)?")
 # Parts of corpora that are put together from others.
 _PARTS = {"composite": ("mosi", "ravdess")}
 
@@ -45,13 +53,15 @@ def terms_of(corpus: str) -> list[Terms]:
     Args:
         corpus: As a recipe calls it: a name or a path.
     """
-    words = [word for word in re.split(r"[^a-z0-9]+", corpus.lower()) if word]
-    names = [name for word in words for name in _PARTS.get(word, (word,)) if name in _KNOWN]
+    if corpus == "sample":  # the whole name: many a corpus of somebody's own is called "sample" too
+        return [_KNOWN[corpus]]
+    words = [found[1] for word in re.split(r"[^a-z0-9]+", corpus.lower()) if (found := _NAME.fullmatch(word))]
+    names = [name for word in words for name in _PARTS.get(word, (word,))]
     return [_KNOWN[name] for name in dict.fromkeys(names)]
 
 
 def freedom(licence: str) -> int:
-    """Return how free a licence is, from 0 (terms of its own) to 3 (permissive).
+    """Return how free a licence is, from 0 (terms of its own) to 4 (permissive).
 
     What is not known counts as permissive, so that it is not taken for something stricter.
 
@@ -62,10 +72,10 @@ def freedom(licence: str) -> int:
     if licence == "other":
         return 0
     if "-nc" in licence or "nc-" in licence:
-        return 1
+        return 1 if "-sa" in licence or "-nd" in licence else 2
     if "-sa" in licence or "gpl" in licence or "mpl" in licence or "odbl" in licence:
-        return 2
-    return 3
+        return 3
+    return 4
 
 
 def choose_licence(terms: list[Terms], licence: str | None = None) -> str:
@@ -75,7 +85,7 @@ def choose_licence(terms: list[Terms], licence: str | None = None) -> str:
         terms: Of what it was trained on; none when nothing is known, which gives "other".
         licence: Asked for.
     """
-    return licence or min((entry.licence for entry in terms), key=freedom, default="other")
+    return licence.lower() if licence else min((entry.licence for entry in terms), key=freedom, default="other")
 
 
 def licence_problems(licence: str, terms: list[Terms]) -> list[str]:

@@ -2,13 +2,21 @@
 
 import json
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import save_file
 
 from hf_msa.hub import checks
-from hf_msa.hub.checks import card_problems, file_problems, index_problems, weight_problems
+from hf_msa.hub.checks import (
+    card_problems,
+    file_problems,
+    fresh_weight_problems,
+    index_problems,
+    weight_problems,
+)
 from hf_msa.hub.terms import choose_licence, freedom, licence_problems, terms_of
 
 HEAD = "---\nlicense: mit\nlibrary_name: transformers\n---\n"
@@ -34,6 +42,9 @@ def test_the_clients_own_token_is_found_whatever_it_looks_like(tmp_path, monkeyp
         ('"C:\\\\' + 'Users\\\\somebody"', True),
         ("https://example.org/home/somebody", False),
         ("runs/home/somebody, and/or tmp/x", False),
+        ("file:///home/" + "somebody/corpora", True),
+        (str(Path(transformers.__file__).parent), True),  # it is there, whatever it begins with
+        ("/no-such-place/of/any/machine, /usr/bin/env", False),
     ],
 )
 def test_a_path_of_a_machine_is_found_and_an_address_is_none(tmp_path, text, is_found):
@@ -49,6 +60,29 @@ def test_the_folder_that_was_published_is_found_even_in_weights(tmp_path):
     save_file({"a": torch.zeros(1)}, place / "model.safetensors", metadata={"from": str(place)})
     (line,) = file_problems(place, [place])
     assert line.startswith("model.safetensors: expected no path of this machine")
+
+
+def test_a_folder_with_a_short_name_is_not_found_inside_of_other_words(tmp_path, monkeypatch):
+    monkeypatch.setattr(checks.Path, "home", lambda: Path("/model"))
+    (tmp_path / "config.json").write_text("https://example.org/model and a/model, /models")
+    (tmp_path / "tokenizer.json").write_text('{"/model": 1}')
+    assert not file_problems(tmp_path, [Path("/out")])
+    (tmp_path / "config.json").write_text('{"a": "/model/x"}')
+    assert len(file_problems(tmp_path)) == 1
+
+
+def test_a_token_is_found_behind_an_underscore(tmp_path):
+    (tmp_path / "results.json").write_text('{"name": "run_hf_' + "a1B2" * 8 + '"}')
+    assert file_problems(tmp_path) == ["results.json: expected no token, got what looks like one"]
+
+
+def test_weights_that_the_checkpoint_did_not_have_are_found(tmp_path):
+    for name, keys in (("made", "ab"), ("read", "a")):
+        (tmp_path / name).mkdir()
+        save_file({key: torch.zeros(1) for key in keys}, tmp_path / name / "model.safetensors")
+    assert not fresh_weight_problems(tmp_path / "made", tmp_path / "made")
+    (line,) = fresh_weight_problems(tmp_path / "read", tmp_path / "made")
+    assert line == "checkpoint: expected all weights of its model, but 1 are not there, among them b"
 
 
 def test_weights_must_be_there_and_whole_and_finite(tmp_path):
@@ -94,6 +128,7 @@ def test_a_card_without_readable_metadata_or_with_open_places_is_refused():
     assert "expected metadata that the Hub reads" in card_problems("---\nlicense: [\n---\n", [])[0]
     assert "expected a library_name" in card_problems("---\nlicense: mit\n---\n", [])[0]
     assert "got '[More Information Needed]'" in card_problems(HEAD + "[More Information Needed]", [])[0]
+    assert not card_problems(HEAD + "# todo-list, para todo el mundo", [])
 
 
 def test_the_least_free_terms_of_all_parts_decide():
@@ -101,6 +136,24 @@ def test_the_least_free_terms_of_all_parts_decide():
     assert choose_licence(terms_of("composite")) == "other"
     assert choose_licence(terms_of("RAVDESS")) == "cc-by-nc-sa-4.0"
     assert choose_licence(terms_of("somebody's")) == "other"
-    order = ["other", "cc-by-nc-4.0", "cc-by-sa-4.0", "apache-2.0"]
-    assert [freedom(licence) for licence in order] == [0, 1, 2, 3]
+    order = ["other", "cc-by-nc-sa-4.0", "cc-by-nc-4.0", "cc-by-sa-4.0", "apache-2.0"]
+    assert [freedom(licence) for licence in order] == [0, 1, 2, 3, 4]
+    assert "got cc-by-nc-4.0" in licence_problems("cc-by-nc-4.0", terms_of("RAVDESS"))[0]
     assert not licence_problems("other", terms_of("composite"))
+
+
+@pytest.mark.parametrize(
+    ("corpus", "expected"),
+    [
+        ("CMUMOSI/aligned_50.pkl", "CMU-MOSI"),
+        ("cmu-mosei", "CMU-MOSEI"),
+        ("SIMSv2", "CH-SIMS"),
+        ("chsims", "CH-SIMS"),
+        ("ravdess2/speech", "RAVDESS"),
+        ("sample", "sample"),
+        ("clips/sample", None),  # somebody's own
+        ("maxims", None),
+    ],
+)
+def test_a_corpus_is_known_by_its_usual_names(corpus, expected):
+    assert [entry.corpus for entry in terms_of(corpus)] == ([] if expected is None else [expected])

@@ -268,7 +268,9 @@ def test_an_index_that_leads_out_of_the_folder_is_refused(checkpoint, place):
         PGFNetForSequenceClassification.from_pretrained(checkpoint)
 
 
-@pytest.mark.parametrize("name", ["model", "user/", "../x", "user/a/b"])
+@pytest.mark.parametrize(
+    "name", ["model", "user/", "../x", "user/a/b", "usér/x", "user/a..b", "user/x.git", "user/" + "x" * 97]
+)
 def test_a_name_that_cannot_be_a_repository_is_refused(checkpoint, name):
     with pytest.raises(ValueError, match="repo_id: expected user/name, got"):
         publish(checkpoint, name, dry_run=True)
@@ -296,3 +298,72 @@ def test_code_that_does_not_run_elsewhere_is_found_before_anything_is_sent(check
     (line,) = problems(checkpoint)
     assert "checkpoint: expected one that loads without hf_msa and peft, got" in line
     assert "a_package_that_is_not_there" in line
+
+
+def test_a_missing_tag_is_not_called_a_push_that_failed(checkpoint, push, online):
+    online.faults = [Fault("POST .*/tag/", cut=0, times=99)]
+    with pytest.raises(OSError, match=r"user/model: sent, but the tag 'v1' was not made; run the same again"):
+        push(checkpoint, tag="v1")
+    online.faults = []
+    push(checkpoint, tag="v1")
+    assert "model.safetensors" in online.repository("user/model").at("v1").files
+
+
+@pytest.mark.parametrize("options", [{"tag": ""}, {"tag": "a b"}, {"revision": ""}, {"revision": "a..b"}])
+def test_a_name_that_no_branch_or_tag_can_have_stops_before_anything_is_sent(checkpoint, hub, options):
+    with pytest.raises(ValueError, match=f"{next(iter(options))}: expected a name without blanks"):
+        publish(checkpoint, "user/model", dry_run=True, **options)
+
+
+def test_a_tag_is_not_called_like_a_branch(checkpoint, push):
+    with pytest.raises(ValueError, match="tag: expected a new one, got 'main'"):
+        push(checkpoint, tag="main")
+
+
+def test_a_card_on_a_branch_loads_from_that_branch(checkpoint, trusting):
+    assert 'revision="next"' in publish(checkpoint, "user/model", dry_run=True, revision="next").card
+
+
+def test_results_of_an_older_push_do_not_stay_beside_a_checkpoint_without_any(checkpoint, push, online):
+    push(checkpoint)
+    (checkpoint / "results.json").unlink()
+    push(checkpoint)
+    assert "results.json" not in online.repository("user/model").at("main").files
+
+
+def test_a_text_model_in_a_folder_is_not_called_a_repository(checkpoint, trusting, monkeypatch):
+    (checkpoint.parent / "runs" / "text").mkdir(parents=True)
+    edit_json(checkpoint / "config.json", text_model_name_or_path="runs/text")
+    monkeypatch.chdir(checkpoint.parent)
+    assert "base_model" not in publish(checkpoint, "user/model", dry_run=True).card
+
+
+@pytest.mark.parametrize(
+    "changes", [{"best_seed": 7}, {"corpus": None}, {"corpus": {"name": "sample"}}, {"machine": {}}, {"versions": {}}]
+)
+def test_results_that_were_changed_by_hand_are_one_line(checkpoint, trusting, changes):
+    edit_json(checkpoint / "results.json", **changes)
+    with pytest.raises(ValueError, match=r"results\.json: expected what hf-msa train wrote, got"):
+        publish(checkpoint, "user/model", dry_run=True)
+
+
+def test_results_of_another_model_are_refused(checkpoint, trusting):
+    edit_json(checkpoint / "results.json", recipe={"model_type": "agfn"})
+    assert "results.json: expected a run of pgf_net, got one of agfn" in problems(checkpoint)
+
+
+def test_weights_that_are_missing_are_not_made_up(checkpoint):
+    weights = load_file(checkpoint / "model.safetensors")
+    del weights["classifier.hidden_1.weight"]
+    save_file(weights, checkpoint / "model.safetensors", metadata={"format": "pt"})
+    assert "1 are not there, among them classifier.hidden_1.weight" in problems(checkpoint)[0]
+
+
+def test_a_folder_without_processor_or_with_pickled_weights_is_one_line(checkpoint):
+    (checkpoint / "model.safetensors").rename(checkpoint / "pytorch_model.bin")
+    with pytest.raises(ValueError, match=r"weights as \*\.safetensors"):
+        publish(checkpoint, "user/model", dry_run=True)
+    (checkpoint / "pytorch_model.bin").rename(checkpoint / "model.safetensors")
+    (checkpoint / "processor_config.json").unlink()
+    with pytest.raises(ValueError, match=r"checkpoint: expected processor_config\.json.*save_pretrained"):
+        publish(checkpoint, "user/model", dry_run=True)

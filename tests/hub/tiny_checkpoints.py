@@ -1,5 +1,7 @@
 """Checkpoints of all three models, small enough to push in no time, with results as `hf-msa train` writes them."""
 
+from dataclasses import replace
+
 import torch
 from tiny_models import tiny_agfn, tiny_deepmlf, tiny_model
 from tiny_tokenizers import bert
@@ -49,5 +51,5 @@ def write_checkpoint(folder, model_type="pgf_net", results=None, **fields):
     make_model(text_model_name_or_path=TEXT_MODEL, **fields).save_pretrained(folder)
     processor_class(MsaFeatureExtractor(audio_dim=3, visual_dim=2), bert(model_max_length=32)).save_pretrained(folder)
     if results is not None:
-        results.write(folder)
+        replace(results, recipe=results.recipe | {"model_type": model_type}).write(folder)
     return folder
