@@ -113,7 +113,9 @@ def predict(
     model: Annotated[str, typer.Argument(help="Folder or repository of a checkpoint.")],
     utterances: Annotated[Path, typer.Argument(help="JSON lines: text, paths of .npy arrays, words.")],
     output: Annotated[Path | None, typer.Option(help="Write JSON lines there instead of printing.")] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Add the text's share per word.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Add the share of each stream, and with PGF-Net the text's per word.")
+    ] = False,
     revision: Revision = None,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run the checkpoint's own code instead of this package's.")
@@ -274,6 +276,9 @@ def robustness(
     ] = None,
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
     psc: Annotated[bool, typer.Option("--psc", help="Prediction-space correlation too (extra plots).")] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Folder for a plot of every seed's feature space; implies --psc.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure how a run's error grows with noise on one stream, and whether its gates notice.
@@ -287,7 +292,7 @@ def robustness(
     options = read_options(overrides) if overrides else None
     strengths = strengths or [1.0, 2.0, 3.0]
     with Console(stderr=True, quiet=as_json).status("measuring") as status:
-        found = run_robustness(run, corpus, split, stream, strengths, psc, options, status.update)
+        found = run_robustness(run, corpus, split, stream, strengths, psc, options, status.update, plot)
     if as_json:
         _print_json(found.to_dict())
         return

@@ -11,7 +11,7 @@ from typing import Any
 from .loading import load_checkpoint
 from .noise import GateResponse, NoiseRise, NoisyProcessor, gate_response, noise_rise
 from .predictions import Predictions
-from .psc import PSC, fused_features, psc
+from .psc import PSC, embed_in_plane, fused_features, plot_psc, psc
 from .results import read_results
 
 
@@ -52,6 +52,7 @@ def measure_robustness(
     strengths: Sequence[float] = (1.0, 2.0, 3.0),
     with_psc: bool = False,
     progress: Callable[[str], None] = lambda _: None,
+    plots: str | Path | None = None,
 ) -> Robustness:
     """Measure every seed of a run.
 
@@ -63,6 +64,7 @@ def measure_robustness(
         strengths: Standard deviations of the noise, in those of the features.
         with_psc: Measure the prediction-space correlation too (extra `plots`; about half a minute a seed).
         progress: Called with what is being measured.
+        plots: Folder for a plot of every seed's feature space, <name>-<seed>.png; with it the correlation is measured.
 
     Raises:
         ValueError: When the folder is no run, or the stream another.
@@ -82,9 +84,14 @@ def measure_robustness(
         progress(f"seed {seed}")
         if _has_gates(model):
             gates.append(gate_response(model, processor, rows, stream, strengths))
-        if with_psc and label_range is not None:
+        if (with_psc or plots is not None) and label_range is not None:
             states, scores, labels = fused_features(model, processor, rows)
-            spaces.append(psc(states, Predictions([], labels, scores).errors(label_range)))
+            errors = Predictions([], labels, scores).errors(label_range)
+            spaces.append(psc(states, errors))
+            if plots is not None:
+                Path(plots).mkdir(parents=True, exist_ok=True)
+                file = Path(plots) / f"{results.name}-{seed}.png"
+                plot_psc(embed_in_plane(states), labels, errors, file, f"{results.name}, seed {seed}")
     return Robustness(
         name=results.name,
         split=split,

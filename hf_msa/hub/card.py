@@ -158,21 +158,25 @@ def robustness_table(found: Sequence[dict[str, Any]]) -> str:
         raise ValueError(f"robustness: expected the same stream, split and strengths in every file, got {settings}")
     stream, split, strengths = settings[0]
     heads = [f"rise at {strength:g} sd" for strength in strengths]
-    lines = [_row("run", "seeds", "MAE", *heads, "gate response", "PSC", "PSC, turned at will")]
-    lines.append(_row(*["---"] * (len(heads) + 6)))
+    lines = [
+        _row("run", "seeds", "error", *heads, "gate response", "rows that turn away", "PSC", "PSC, turned at will")
+    ]
+    lines.append(_row(*["---"] * (len(heads) + 7)))
     for run in found:
         rises = [
             f"{r['difference']:+.3f} ({r['low']:+.3f} to {r['high']:+.3f})" for r in (x["rise"] for x in run["rises"])
         ]
-        gates = _spread([gate["rank_correlation"] for gate in run["gates"]])
+        gates = [_spread([gate[key] for gate in run["gates"]]) for key in ("rank_correlation", "falling")]
         spaces = [_spread([space[key] for space in run["spaces"]]) for key in ("mean", "invariant_mean")]
-        lines.append(_row(run["name"], str(len(run["seeds"])), f"{run['error']:.3f}", *rises, gates, *spaces))
+        lines.append(_row(run["name"], str(len(run["seeds"])), f"{run['error']:.3f}", *rises, *gates, *spaces))
     lines += [
         "",
         f"Gaussian noise on the {stream} stream of the {split} split, in standard deviations of its columns: rise of "
-        "the MAE with its 95% interval over utterances and seeds. Gate response: Spearman's correlation between "
-        "strength and the stream's weight, mean ± deviation over seeds; below 0 the model turns away from noise. PSC: "
-        "prediction-space correlation, mean ± deviation over seeds (each a mean over five layouts); lower is better.",
+        "the error (mean absolute error; of classes, the share that is wrong) with its 95% interval over utterances "
+        "and seeds. Gate response: Spearman's correlation between strength and the stream's weight over all rows; "
+        "below 0 the model turns away from noise. Rows that turn away: the share whose weight is lower under the "
+        "strongest noise than without. PSC: prediction-space correlation; lower is better. All of these mean ± "
+        "deviation over seeds.",
     ]
     return "\n".join(lines)
 

@@ -222,8 +222,6 @@ def _forget_folders(config: Any) -> None:
     """Take the folders of this machine out of a configuration; its text model was loaded from one, perhaps."""
     if CardFacts.repository_of(config) is None:
         config.text_model_name_or_path = None
-    if config.text_config is not None:
-        config.text_config._name_or_path = ""
 
 
 def _copy_results(checkpoint: Path, folder: Path) -> Results | None:

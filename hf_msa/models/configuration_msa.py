@@ -154,6 +154,8 @@ class MsaConfig(PreTrainedConfig):
         # Trainer hangs attributes of its own on a config (use_cache), which no one would be allowed to read back.
         known = {field.name for field in fields(self)} | _TRANSFORMERS_KEYS
         output = {key: value for key, value in super().to_dict().items() if key in known}
+        # The folder from which the text model came; `text_model_name_or_path` is where a user says it.
+        (output.get("text_config") or {}).pop("_name_or_path", None)
         # Saving a model enters only its own class here; a user may load any of them.
         output["auto_map"] = dict(self.exported_classes)
         output["custom_pipelines"] = {

@@ -24,6 +24,7 @@ def run_robustness(
     with_psc: bool = False,
     corpus_options: dict[str, Any] | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    plots: str | Path | None = None,
 ) -> Robustness:
     """Measure every seed of a run of `train_recipe` under noise on one stream; see `measure_robustness`.
 
@@ -37,6 +38,7 @@ def run_robustness(
         with_psc: Measure the prediction-space correlation too.
         corpus_options: Of `load_corpus`; None takes the run's, for its own corpus.
         progress: Called with what is being measured.
+        plots: Folder for a plot of every seed's feature space; needs the correlation, which is then measured too.
 
     Raises:
         ValueError: When the folder is no run, its corpus has changed, the rows do not fit the model, or as
@@ -55,7 +57,7 @@ def run_robustness(
         warnings.warn(message, stacklevel=2)
     rows = found.splits[split]
     check_dataset(split, rows, AutoConfig.from_pretrained(str(run)), results.recipe["streams"])
-    return measure_robustness(run, rows, split, stream, strengths, with_psc, progress)
+    return measure_robustness(run, rows, split, stream, strengths, with_psc, progress, plots)
 
 
 __all__ = ["run_robustness"]

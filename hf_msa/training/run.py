@@ -275,7 +275,6 @@ class _Run:
         sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
         text_model = without_folders(model.config.text_model_name_or_path)
         config = without_folders(json.loads(model.config.to_json_string()))
-        (config.get("text_config") or {}).pop("_name_or_path", None)
         return {
             "class": self.model_class.__name__,
             "text_model": text_model,

@@ -92,12 +92,14 @@ def test_robustness_becomes_a_row_per_run_and_differing_settings_no_table():
         "seeds": [1, 2],
         "error": 0.75,
         "rises": [{"strength": 2.0, "rise": rise}],
-        "gates": [{"rank_correlation": -0.5}, {"rank_correlation": -0.7}],
+        "gates": [{"rank_correlation": -0.5, "falling": 0.8}, {"rank_correlation": -0.7, "falling": 0.9}],
         "spaces": [],
     }
-    lines = robustness_table([run, run | {"name": "concat", "gates": [{"rank_correlation": None}]}]).splitlines()
-    assert lines[0] == "| run | seeds | MAE | rise at 2 sd | gate response | PSC | PSC, turned at will |"
-    assert lines[2] == "| both | 2 | 0.750 | +0.100 (+0.050 to +0.150) | -0.600 ± 0.100 | - | - |"
+    lines = robustness_table([run, run | {"name": "concat", "gates": []}]).splitlines()
+    heads = "run | seeds | error | rise at 2 sd | gate response | rows that turn away | PSC | PSC, turned at will"
+    assert lines[0] == f"| {heads} |"
+    gates = "-0.600 ± 0.100 | 0.850 ± 0.050"
+    assert lines[2] == f"| both | 2 | 0.750 | +0.100 (+0.050 to +0.150) | {gates} | - | - |"
     assert lines[3].split(" | ")[4] == "-"
     with pytest.raises(ValueError, match="expected the same stream, split and strengths"):
         robustness_table([run, run | {"stream": "audio"}])

@@ -136,6 +136,15 @@ def test_the_text_model_is_loaded_once_and_its_place_recorded(tmp_path):
     assert not any(parameter.requires_grad for parameter in model.text_model.parameters())
 
 
+def test_the_folder_of_the_text_model_is_recorded_only_where_its_place_is_said(tmp_path):
+    BertModel(BertConfig(**SIZES)).save_pretrained(tmp_path / "text")
+    model = PGFNetForSequenceClassification.from_text_pretrained(
+        str(tmp_path / "text"), text_model_name_or_path="somebody/their-model"
+    )
+    model.save_pretrained(tmp_path / "saved")
+    assert str(tmp_path) not in (tmp_path / "saved" / "config.json").read_text()
+
+
 def test_a_text_model_of_another_family_is_refused_by_name(tmp_path):
     GPT2Model(GPT2Config(n_embd=8, n_layer=1, n_head=2, vocab_size=20)).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="built on bert, roberta, xlm-roberta, electra, not on 'gpt2'"):
