@@ -66,7 +66,8 @@ def publish(
             sys.stdout.write(f"{size:>14,}  {name}\n")
         sys.stdout.write(f"\n{found.card}\nnothing was sent\n")
         return
-    sys.stdout.write(f"published {found.url}\npin it with revision={found.commit!r}\n")
+    done = "published" if found.is_new else "nothing has changed since"
+    sys.stdout.write(f"{done} {found.url}\npin it with revision={found.commit!r}\n")
 
 
 __all__ = ["publish"]

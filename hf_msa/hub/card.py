@@ -13,7 +13,7 @@ A card has places for them, each with the files it is made from, relative to the
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ def results_table(runs: Sequence[Results], split: str = "test") -> str:
     keys = [key for key in _COLUMNS if key in summaries[0]]
     lines = [_row("run", "seeds", *(_COLUMNS[key] for key in keys)), _row(*["---"] * (len(keys) + 2))]
     for run, summary in zip(runs, summaries, strict=True):
-        cells = [f"{summary[key]['mean']:.3f} ± {summary[key]['std']:.3f}" for key in keys]
+        cells = [_mean_and_std(summary[key], len(run.seeds)) for key in keys]
         lines.append(_row(run.name, str(len(run.seeds)), *cells))
     corpus = runs[0].corpus
     lines += [
@@ -112,7 +112,7 @@ def checkpoint_table(run: Results, paper: Sequence[PaperResult], split: str = "t
     for entry in paper:
         values = [f"{entry.metrics[key]:.3f}" if key in entry.metrics else "-" for key in keys]
         lines.append(_row(f"paper ({entry.setting})", "", *values))
-    spreads = [f"{summary[key]['mean']:.3f} ± {summary[key]['std']:.3f}" for key in keys]
+    spreads = [_mean_and_std(summary[key], len(run.seeds)) for key in keys]
     lines.append(_row("ours, mean ± deviation", str(len(run.seeds)), *spreads))
     lines.append(_row(f"this checkpoint, seed {run.best_seed}", "1", *(f"{own[key]:.3f}" for key in keys)))
     corpus = run.corpus
@@ -204,10 +204,14 @@ def sweep_table(sweep: dict[str, Any]) -> str:
     lines.append(_row(*["---"] * (len(headings) + len(test))))
     for run in runs:
         cells = [json.dumps(run["set"][key], ensure_ascii=False) for key in keys]
-        cells += [str(len(run["seeds"])), f"{run['trainable_parameters']:,}", _mean_and_std(run["valid"][metric])]
+        cells += [
+            str(len(run["seeds"])),
+            f"{run['trainable_parameters']:,}",
+            _mean_and_std(run["valid"][metric], len(run["seeds"])),
+        ]
         if run["name"] == sweep["best"]:
             cells = [f"**{cell}**" for cell in cells]
-        lines.append(_row(*cells, *(_mean_and_std(run["test"][key]) for key in test)))
+        lines.append(_row(*cells, *(_mean_and_std(run["test"][key], len(run["seeds"])) for key in test)))
     lines += [
         "",
         f"`{sweep['command']}` on `{corpus['name']}`, SHA-256 `{corpus['sha256'][:16]}`; mean ± deviation over seeds. "
@@ -216,9 +220,11 @@ def sweep_table(sweep: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _mean_and_std(value: dict[str, float | None]) -> str:
+def _mean_and_std(value: Mapping[str, float | None], num_seeds: int) -> str:
     mean, std = value["mean"], value["std"]
-    return "-" if mean is None else f"{mean:.3f} ± {std or 0.0:.3f}"
+    if mean is None or mean != mean:
+        return "-"
+    return f"{mean:.3f}" if num_seeds == 1 else f"{mean:.3f} ± {std or 0.0:.3f}"
 
 
 def tried_table(tried: Sequence[dict[str, Any]]) -> str:
@@ -235,12 +241,16 @@ def tried_table(tried: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+
+
 def _provenance(run: Results) -> str:
     machine, seeds = run.machine, ", ".join(map(str, run.seeds))
     device = machine["accelerator"] or f"{machine['processor']}, {machine['cores']} cores"
     return (
         f"- {run.name}: `{run.command}`; {run.model['text_model']}, {run.model['trainable_parameters']:,} trainable "
-        f"parameters, seeds {seeds}; {run.seconds / 60:.0f} minutes on {device}, "
+        f"parameters, seeds {seeds}; {_duration(run.seconds)} on {device}, "
         f"torch {run.versions['torch']}, transformers {run.versions['transformers']}"
     )
 

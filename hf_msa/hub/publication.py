@@ -59,6 +59,7 @@ class Publication:
         card: Text of the card.
         url: Of the commit or pull request; None after a dry run.
         commit: Its hash, which `revision=` pins; None after a dry run.
+        is_new: Whether a commit was made; False after a dry run, and where the repository had every file already.
     """
 
     repo_id: str
@@ -66,6 +67,7 @@ class Publication:
     card: str
     url: str | None = None
     commit: str | None = None
+    is_new: bool = False
 
 
 def publish(
@@ -154,7 +156,7 @@ def send_or_list(folder: Path, to: Destination, card: str, dry_run: bool) -> Pub
     if dry_run:
         return Publication(to.repo_id, files, card)
     sent = send_folder(folder, to, f"Publish {to.name} with hf_msa")
-    return Publication(to.repo_id, files, card, sent.url, sent.commit)
+    return Publication(to.repo_id, files, card, sent.url, sent.commit, sent.is_new)
 
 
 @dataclass(frozen=True)

@@ -69,10 +69,12 @@ class Sent:
     Args:
         url: Of the commit, or of the pull request.
         commit: Its hash, to pin.
+        is_new: False where the repository had every file already, and neither commit nor pull request was made.
     """
 
     url: str
     commit: str
+    is_new: bool
 
 
 def send_folder(folder: Path, to: Destination, message: str) -> Sent:
@@ -146,7 +148,7 @@ def _send(api: HfApi, folder: Path, to: Destination, message: str) -> Sent:
                 continue
             raise
         break
-    return Sent(commit.pr_url or commit.commit_url, commit.oid)
+    return Sent(commit.pr_url or commit.commit_url, commit.oid, commit.oid != parent)
 
 
 def _operations(

@@ -118,9 +118,9 @@ def next_token_loss(logits: Tensor, input_ids: Tensor, mask: Tensor, padding_id:
     """
     is_followed_BL = torch.cat([mask[:, 1:], torch.zeros_like(mask[:, :1])], dim=1)
     following_BL = torch.cat([input_ids[:, 1:], torch.zeros_like(input_ids[:, :1])], dim=1)
-    # Not what happens to stand in the padding.
-    is_inside_L = torch.arange(mask.shape[1], device=mask.device) < mask.shape[1] - 1
-    targets_BL = torch.where(is_followed_BL | ~is_inside_L, following_BL, padding_id)
+    # Behind the last token: not what happens to stand in the padding, on whichever side that is.
+    is_full_B1 = mask.all(dim=1, keepdim=True)
+    targets_BL = torch.where(is_followed_BL, following_BL, torch.where(is_full_B1, 0, padding_id))
     counted_BL = mask if has_last else mask & is_followed_BL
     losses_BL = nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets_BL.flatten(), reduction="none")
     weights_BL = counted_BL.flatten().float()

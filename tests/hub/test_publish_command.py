@@ -53,6 +53,14 @@ def test_a_dry_run_prints_files_with_sizes_and_the_card(checkpoint):
     assert done.stdout.endswith("nothing was sent\n")
 
 
+@pytest.mark.parametrize("more", [[], ["--create-pr"]])
+def test_a_push_without_news_says_so(checkpoint, online, more):
+    assert run(checkpoint, "user/model").stdout.startswith("published ")
+    again = run(checkpoint, "user/model", *more)
+    assert again.exit_code == 0, again.output
+    assert again.stdout.startswith("nothing has changed since ")
+
+
 def test_a_push_prints_where_it_went(checkpoint, online):
     done = run(checkpoint, "user/model", "--private", "--tag", "v1")
     assert done.exit_code == 0, done.output

@@ -389,6 +389,7 @@ def test_as_many_parameters_are_trained_as_in_the_authors_configurations(corpus)
         ({"fusion_layers": [2, 1]}, r"fusion_layers: expected increasing numbers from 0 to 2, got \(2, 1\)"),
         ({"fusion_layers": [1, 3]}, r"fusion_layers: expected increasing numbers from 0 to 2, got \(1, 3\)"),
         ({"num_fusion_tokens": 0}, "num_fusion_tokens: expected at least 1, got 0"),
+        ({"num_fusion_tokens": 40}, "num_fusion_tokens: expected fewer than the text model's context of 40, got 40"),
         ({"num_attention_heads": 5}, "num_attention_heads: expected a divisor of the text model's width 24, got 5"),
         ({"lora_rank": -1}, "lora_rank: expected 0 or more, got -1"),
         ({"fusion_dropout": 1.0}, r"fusion_dropout: expected a rate in \[0, 1\)"),

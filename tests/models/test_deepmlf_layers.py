@@ -294,6 +294,12 @@ def test_the_next_token_loss_is_a_mean_over_real_tokens_whatever_stands_in_the_p
     assert next_token_loss(logits, ids, torch.zeros_like(mask), 2, has_last) == 0
 
 
+def test_the_next_token_loss_is_the_same_on_whichever_side_a_row_is_padded():
+    logits, ids, mask = random(1, 5, 7), torch.tensor([[5, 2, 3, 6, 6]]), length_mask([3], 5)
+    left = (tensor.roll(2, dims=1) for tensor in (logits, ids, mask))
+    torch.testing.assert_close(next_token_loss(*left, 4, True), next_token_loss(logits, ids, mask, 4, True))
+
+
 def test_a_special_token_is_one_that_the_vocabulary_has():
     config = DECODER_CONFIGS["gpt2"]
     assert special_token_id(config, "pad_token_id", "eos_token_id") == 2
