@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_models import TEXT_CONFIGS, tiny_agfn, tiny_agfn_config, tiny_batch
+from tiny_models import tiny_agfn, tiny_agfn_config, tiny_batch
 from transformers import AutoModel, AutoModelForSequenceClassification, BertConfig
 
 from hf_msa.models import AGFNConfig, AGFNForSequenceClassification, AGFNModel
@@ -27,70 +27,6 @@ def model(request):
 def scores(model, **batch):
     with torch.no_grad():
         return model(**batch).logits
-
-
-def rows(batch, index):
-    return {key: value[index] for key, value in batch.items()}
-
-
-@pytest.mark.parametrize("family", TEXT_CONFIGS)
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_every_family_and_variant_reads_all_three_streams(family, variant):
-    model, batch = tiny_agfn(family, gate_variant=variant), tiny_batch()
-    before = scores(model, **batch)
-    assert before.shape == (4, 1)
-    for change in (
-        {"audio_values": batch["audio_values"] + 1},
-        {"visual_values": batch["visual_values"] + 1},
-        {"input_ids": (batch["input_ids"] + 7) % 60 + 2},
-    ):
-        assert ((scores(model, **(batch | change)) - before).abs() > 1e-5).all()
-
-
-@pytest.mark.parametrize("lengths", [(3, 1, 1), (7, 1, 20), (1, 9, 3), (12, 0, 4)])
-def test_any_lengths_give_one_finite_score_per_row(model, lengths):
-    found = scores(model, **tiny_batch(3, *lengths))
-    assert found.shape == (3, 1)
-    assert torch.isfinite(found).all()
-
-
-@pytest.mark.parametrize("garbage", [1e4, float("nan"), float("inf")])
-def test_garbage_in_the_padding_changes_nothing(model, garbage):
-    batch = tiny_batch()
-    dirty = dict(batch, input_ids=batch["input_ids"].masked_fill(batch["attention_mask"] == 0, 17))
-    for stream in STREAMS[1:]:
-        padding = batch[f"{stream}_attention_mask"][..., None] == 0
-        dirty[f"{stream}_values"] = batch[f"{stream}_values"].masked_fill(padding, garbage)
-    assert torch.equal(scores(model, **dirty), scores(model, **batch))
-
-
-def test_padding_and_the_other_rows_do_not_change_a_score(model):
-    batch = tiny_batch()
-    together = scores(model, **batch)
-    for row in range(4):
-        alone = rows(batch, slice(row, row + 1))
-        for values, mask in (("input_ids", MASKS["text"]), *((f"{s}_values", MASKS[s]) for s in STREAMS[1:])):
-            length = int(alone[mask].sum())
-            alone[values], alone[mask] = alone[values][:, :length], alone[mask][:, :length]
-        torch.testing.assert_close(scores(model, **alone)[0], together[row], atol=1e-5, rtol=1e-5)
-
-
-def test_permuting_the_batch_permutes_the_scores(model):
-    batch, order = tiny_batch(), torch.tensor([2, 0, 3, 1])
-    torch.testing.assert_close(scores(model, **rows(batch, order)), scores(model, **batch)[order])
-
-
-@pytest.mark.parametrize("missing", [("audio",), ("visual",), ("audio", "visual")])
-def test_a_missing_stream_gives_the_same_score_however_it_is_said(model, missing):
-    batch = tiny_batch()
-    absent = {key: value for key, value in batch.items() if not key.startswith(missing)}
-    empty, masked = dict(absent), dict(absent)
-    for stream in missing:
-        empty[f"{stream}_values"] = torch.zeros(4, 0, 3 if stream == "audio" else 2)
-        masked[f"{stream}_values"] = batch[f"{stream}_values"]
-        masked[MASKS[stream]] = torch.zeros_like(batch[MASKS[stream]])
-    for said in (empty, masked):
-        torch.testing.assert_close(scores(model, **said), scores(model, **absent), atol=1e-6, rtol=1e-6)
 
 
 def test_a_text_of_special_tokens_is_as_missing_as_one_that_is_masked(model):
@@ -120,27 +56,6 @@ def test_a_missing_modality_has_no_weight_and_is_read_by_no_one(subset, variant)
         if gates is not None:
             assert (gates[:, gone] == 0).all()
             assert (gates.sum(dim=1) > 0.01).all()
-
-
-def test_a_row_without_any_modality_is_finite_and_has_gradients():
-    model = tiny_agfn().train()
-    batch = tiny_batch()
-    for mask in MASKS.values():
-        batch[mask] = torch.zeros_like(batch[mask])
-    output = model(**batch, labels=torch.zeros(4))
-    output.loss.backward()
-    assert torch.isfinite(output.loss)
-    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
-
-
-def test_rows_may_miss_different_streams(model):
-    mixed = {key: value.clone() for key, value in tiny_batch().items()}
-    mixed["audio_attention_mask"][0] = 0
-    mixed["visual_attention_mask"][1] = 0
-    mixed["attention_mask"][2, 2:] = 0
-    together = scores(model, **mixed)
-    for row in range(4):
-        torch.testing.assert_close(scores(model, **rows(mixed, slice(row, row + 1)))[0], together[row])
 
 
 def test_gates_attention_and_states_come_on_request_only():

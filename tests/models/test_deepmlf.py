@@ -2,7 +2,6 @@
 
 import json
 import threading
-from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -29,8 +28,6 @@ from hf_msa.models import modeling_deepmlf as modeling
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "deepmlf.json"
 STREAMS = ("text", "audio", "visual")
-MASKS = {"text": "attention_mask", "audio": "audio_attention_mask", "visual": "visual_attention_mask"}
-SUBSETS = [subset for size in (1, 2) for subset in combinations(STREAMS, size)]
 LABELS = torch.tensor([1.0, -2.0, 0.5, 3.0])
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 
@@ -50,72 +47,7 @@ def scores(model, **batch):
         return model(**batch).logits
 
 
-def rows(batch, index):
-    return {key: value[index] for key, value in batch.items()}
-
-
 # What it reads
-
-
-def test_every_family_reads_all_three_streams(model):
-    batch = tiny_batch()
-    before = scores(model, **batch)
-    assert before.shape == (4, 1)
-    for change in (
-        {"audio_values": batch["audio_values"] + 1},
-        {"visual_values": batch["visual_values"] + 1},
-        {"input_ids": (batch["input_ids"] + 7) % 60 + 2},
-    ):
-        assert ((scores(model, **(batch | change)) - before).abs() > 1e-6).all()
-
-
-@pytest.mark.parametrize("lengths", [(3, 1, 1), (7, 1, 20), (1, 9, 3), (12, 0, 4)])
-def test_any_lengths_give_one_finite_score_per_row(model, lengths):
-    found = scores(model, **tiny_batch(3, *lengths))
-    assert found.shape == (3, 1)
-    assert torch.isfinite(found).all()
-
-
-@pytest.mark.parametrize("garbage", [1e4, float("nan"), float("inf")])
-def test_garbage_in_the_padding_changes_neither_score_nor_loss(model, garbage):
-    batch = tiny_batch(labels=LABELS)
-    dirty = dict(batch, input_ids=batch["input_ids"].masked_fill(batch["attention_mask"] == 0, 17))
-    for stream in STREAMS[1:]:
-        padding = batch[f"{stream}_attention_mask"][..., None] == 0
-        dirty[f"{stream}_values"] = batch[f"{stream}_values"].masked_fill(padding, garbage)
-    with torch.no_grad():
-        clean, found = model(**batch), model(**dirty)
-    assert torch.equal(found.logits, clean.logits)
-    assert torch.equal(found.loss, clean.loss)
-
-
-def test_padding_and_the_other_rows_do_not_change_a_score(model):
-    batch = tiny_batch()
-    together = scores(model, **batch)
-    for row in range(4):
-        alone = rows(batch, slice(row, row + 1))
-        for values, mask in (("input_ids", MASKS["text"]), *((f"{s}_values", MASKS[s]) for s in STREAMS[1:])):
-            length = int(alone[mask].sum())
-            alone[values], alone[mask] = alone[values][:, :length], alone[mask][:, :length]
-        torch.testing.assert_close(scores(model, **alone)[0], together[row], **CLOSE)
-
-
-def test_permuting_the_batch_permutes_the_scores(model):
-    batch, order = tiny_batch(), torch.tensor([2, 0, 3, 1])
-    torch.testing.assert_close(scores(model, **rows(batch, order)), scores(model, **batch)[order], **CLOSE)
-
-
-@pytest.mark.parametrize("missing", [("audio",), ("visual",), ("audio", "visual")])
-def test_a_missing_stream_gives_the_same_score_however_it_is_said(model, missing):
-    batch = tiny_batch()
-    absent = {key: value for key, value in batch.items() if not key.startswith(missing)}
-    empty, masked = dict(absent), dict(absent)
-    for stream in missing:
-        empty[f"{stream}_values"] = torch.zeros(4, 0, 3 if stream == "audio" else 2)
-        masked[f"{stream}_values"] = batch[f"{stream}_values"]
-        masked[MASKS[stream]] = torch.zeros_like(batch[MASKS[stream]])
-    for said in (empty, masked):
-        torch.testing.assert_close(scores(model, **said), scores(model, **absent), atol=1e-6, rtol=1e-6)
 
 
 def test_a_masked_text_is_read_as_the_beginning_of_one(model):
@@ -123,40 +55,6 @@ def test_a_masked_text_is_read_as_the_beginning_of_one(model):
     masked = batch | {"attention_mask": torch.zeros(4, 7, dtype=torch.long)}
     begun = batch | {"input_ids": torch.zeros(4, 1, dtype=torch.long), "attention_mask": torch.ones(4, 1).long()}
     torch.testing.assert_close(scores(model, **masked), scores(model, **begun), **CLOSE)
-
-
-@pytest.mark.parametrize("subset", SUBSETS, ids="-".join)
-def test_a_missing_modality_is_read_by_no_one(model, subset):
-    batch = tiny_batch()
-    for stream in subset:
-        batch[MASKS[stream]] = torch.zeros_like(batch[MASKS[stream]])
-    changed = dict(batch)
-    for stream in subset:
-        key = "input_ids" if stream == "text" else f"{stream}_values"
-        changed[key] = (batch[key] + 3) % 60 if stream == "text" else batch[key] + 3
-    found = scores(model, **batch)
-    assert torch.isfinite(found).all()
-    assert torch.equal(scores(model, **changed), found)
-
-
-def test_rows_may_miss_different_streams(model):
-    mixed = {key: value.clone() for key, value in tiny_batch().items()}
-    mixed["audio_attention_mask"][0] = 0
-    mixed["visual_attention_mask"][1] = 0
-    mixed["attention_mask"][2] = 0
-    together = scores(model, **mixed)
-    for row in range(4):
-        torch.testing.assert_close(scores(model, **rows(mixed, slice(row, row + 1)))[0], together[row], **CLOSE)
-
-
-def test_a_row_without_any_stream_is_finite_and_has_gradients():
-    model, batch = tiny_deepmlf(audio_batch_norm=True).train(), tiny_batch(labels=LABELS)
-    for mask in MASKS.values():
-        batch[mask] = torch.zeros_like(batch[mask])
-    output = model(**batch)
-    output.loss.backward()
-    assert torch.isfinite(output.loss)
-    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
 @pytest.mark.parametrize("length", [37, 38])

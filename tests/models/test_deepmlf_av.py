@@ -45,32 +45,6 @@ def test_the_score_comes_from_the_last_step(model):
     torch.testing.assert_close(found.logits, model.classifier(found.fused_state))
 
 
-@pytest.mark.parametrize("garbage", [1e4, float("nan")])
-def test_padding_changes_nothing(model, garbage):
-    batch = tiny_batch()
-    together, dirty = scores(model, **batch), dict(batch)
-    for stream in ("audio", "visual"):
-        padding = batch[f"{stream}_attention_mask"][..., None] == 0
-        dirty[f"{stream}_values"] = batch[f"{stream}_values"].masked_fill(padding, garbage)
-    assert torch.equal(scores(model, **dirty), together)
-    for row in range(4):
-        alone = {}
-        for stream in ("audio", "visual"):
-            length = int(batch[f"{stream}_attention_mask"][row].sum())
-            alone[f"{stream}_values"] = batch[f"{stream}_values"][row : row + 1, :length]
-        torch.testing.assert_close(scores(model, **alone)[0], together[row], atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("missing", ["audio", "visual"])
-def test_a_missing_stream_gives_the_same_score_however_it_is_said(model, missing):
-    batch = tiny_batch()
-    absent = {key: value for key, value in batch.items() if not key.startswith(missing)}
-    empty = absent | {f"{missing}_values": torch.zeros(4, 0, 3 if missing == "audio" else 2)}
-    masked = batch | {f"{missing}_attention_mask": torch.zeros_like(batch[f"{missing}_attention_mask"])}
-    for said in (empty, masked):
-        torch.testing.assert_close(scores(model, **said), scores(model, **absent))
-
-
 def test_rows_without_a_stream_do_not_enter_batch_norm():
     batch, means = tiny_batch(), []
     for filler in (0.0, 50.0):

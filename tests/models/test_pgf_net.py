@@ -22,10 +22,6 @@ def scores(model, **batch):
         return model(**batch).logits
 
 
-def rows(batch, index):
-    return {key: value[index] for key, value in batch.items()}
-
-
 @pytest.mark.parametrize("family", TEXT_CONFIGS)
 def test_without_frames_and_adapters_every_family_computes_what_its_own_model_does(family):
     model = tiny_model(family, use_adapter=False, model_class=PGFNetModel)
@@ -35,86 +31,6 @@ def test_without_frames_and_adapters_every_family_computes_what_its_own_model_do
     plain.load_state_dict(model.text_encoder.state_dict(), strict=False)
     with torch.no_grad():
         assert torch.equal(model(**text).last_hidden_state, plain(**text).last_hidden_state)
-
-
-@pytest.mark.parametrize("family", TEXT_CONFIGS)
-def test_every_family_reads_all_three_streams(family):
-    model, batch = tiny_model(family), tiny_batch()
-    before = scores(model, **batch)
-    assert before.shape == (4, 1)
-    for stream in STREAMS:
-        changed = batch | {f"{stream}_values": batch[f"{stream}_values"] + 1}
-        assert ((scores(model, **changed) - before).abs() > 1e-4).all()
-
-
-@pytest.mark.parametrize("lengths", [(1, 1, 1), (7, 1, 20), (1, 9, 3), (12, 0, 4)])
-def test_any_lengths_give_one_score_per_row(model, lengths):
-    batch = tiny_batch(3, *lengths)
-    assert torch.isfinite(scores(model, **batch)).all()
-    assert scores(model, **batch).shape == (3, 1)
-
-
-@pytest.mark.parametrize("garbage", [1e4, float("nan"), float("inf")])
-def test_garbage_in_the_padding_changes_nothing(model, garbage):
-    batch = tiny_batch()
-    dirty = dict(batch, input_ids=batch["input_ids"].masked_fill(batch["attention_mask"] == 0, 17))
-    for stream in STREAMS:
-        padding = batch[f"{stream}_attention_mask"][..., None] == 0
-        dirty[f"{stream}_values"] = batch[f"{stream}_values"].masked_fill(padding, garbage)
-    assert torch.equal(scores(model, **dirty), scores(model, **batch))
-
-
-def test_padding_does_not_change_the_score(model):
-    batch = tiny_batch()
-    together = scores(model, **batch)
-    for row in range(4):
-        alone = rows(batch, slice(row, row + 1))
-        for values, mask in (
-            ("input_ids", "attention_mask"),
-            ("audio_values", "audio_attention_mask"),
-            ("visual_values", "visual_attention_mask"),
-        ):
-            length = int(alone[mask].sum())
-            alone[values], alone[mask] = alone[values][:, :length], alone[mask][:, :length]
-        torch.testing.assert_close(scores(model, **alone)[0], together[row], atol=1e-5, rtol=1e-5)
-
-
-def test_permuting_the_batch_permutes_the_scores(model):
-    batch, order = tiny_batch(), torch.tensor([2, 0, 3, 1])
-    torch.testing.assert_close(scores(model, **rows(batch, order)), scores(model, **batch)[order])
-
-
-@pytest.mark.parametrize("missing", [("audio",), ("visual",), ("audio", "visual")])
-def test_a_missing_stream_gives_the_same_score_however_it_is_said(model, missing):
-    batch = tiny_batch()
-    absent = {key: value for key, value in batch.items() if not key.startswith(missing)}
-    said = [absent]
-    for replacement in (
-        lambda stream: {f"{stream}_values": None, f"{stream}_attention_mask": None},
-        lambda stream: {f"{stream}_values": torch.zeros(4, 0, 3 if stream == "audio" else 2)},
-        lambda stream: {
-            f"{stream}_values": batch[f"{stream}_values"],
-            f"{stream}_attention_mask": torch.zeros_like(batch[f"{stream}_attention_mask"]),
-        },
-    ):
-        said.append(absent | {key: value for stream in missing for key, value in replacement(stream).items()})
-    first, *others = [scores(model, **way) for way in said]
-    assert torch.isfinite(first).all()
-    for other in others:
-        torch.testing.assert_close(other, first, atol=1e-6, rtol=1e-6)
-
-
-def test_rows_may_miss_different_streams(model):
-    batch = tiny_batch()
-    mixed = {key: value.clone() for key, value in batch.items()}
-    mixed["audio_attention_mask"][0] = 0
-    mixed["visual_attention_mask"][1] = 0
-    mixed["audio_attention_mask"][2] = mixed["visual_attention_mask"][2] = 0
-    together = scores(model, **mixed)
-    for row in range(4):
-        torch.testing.assert_close(scores(model, **rows(mixed, slice(row, row + 1)))[0], together[row])
-    torch.testing.assert_close(together[3], scores(model, **batch)[3])
-    assert ((together - scores(model, **batch))[:3].abs() > 1e-4).all()
 
 
 def test_layers_before_the_first_fused_one_never_see_the_frames():
