@@ -110,6 +110,11 @@ class DeepMLFConfig(MsaConfig, AudioVisualFields):
         for name in ("num_fusion_tokens", "num_attention_heads", "classifier_hidden_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        if self.num_fusion_tokens >= self.context_length:
+            raise ValueError(
+                f"num_fusion_tokens: expected fewer than the text model's context of {self.context_length}, "
+                f"got {self.num_fusion_tokens}"
+            )
         if width % self.num_attention_heads:
             raise ValueError(
                 f"num_attention_heads: expected a divisor of the text model's width {width}, "
