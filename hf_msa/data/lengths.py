@@ -25,7 +25,7 @@ def add_lengths(dataset: Dataset, processor: Any) -> Dataset:
     lengths = [len(tokens) for tokens in processor.tokenizer(texts)["input_ids"]]
     if processor.alignment == "none":
         for stream in set(STREAMS) & set(processor.streams) & set(dataset.column_names):
-            lengths = [sum(pair) for pair in zip(lengths, _num_frames(dataset, stream), strict=True)]
+            lengths = [sum(pair) for pair in zip(lengths, num_frames(dataset, stream), strict=True)]
     shown = dataset.format
     columns = None if set(shown["columns"]) == set(dataset.column_names) else shown["columns"]
     # As Arrow, since add_column copies rows that were selected or shuffled, and would decode their frames and words.
@@ -33,7 +33,13 @@ def add_lengths(dataset: Dataset, processor: Any) -> Dataset:
     return found.with_format(shown["type"], columns, shown["output_all_columns"], **shown["format_kwargs"])
 
 
-def _num_frames(dataset: Dataset, stream: str) -> list[int]:
+def num_frames(dataset: Dataset, stream: str) -> list[int]:
+    """Return how many frames of a stream every row has.
+
+    Args:
+        dataset: Rows as `load_corpus` gives them.
+        stream: "audio" or "visual".
+    """
     counts: list[int] = []
     for table in dataset.select_columns([stream]).with_format("arrow").iter(batch_size=1000):
         column = table[stream]
@@ -43,4 +49,4 @@ def _num_frames(dataset: Dataset, stream: str) -> list[int]:
     return counts
 
 
-__all__ = ["LENGTH", "add_lengths"]
+__all__ = ["LENGTH", "add_lengths", "num_frames"]

@@ -32,7 +32,7 @@ from hf_msa.models import DeepMLFAudioVisualConfig, DeepMLFConfig, MsaPreTrained
 from hf_msa.models.modeling_msa import evaluating
 
 from .baselines import bare_inputs, fine_tuned_text_model
-from .loading import check_model_type
+from .loading import check_model_type, check_place
 from .measurement import MIB, count_flops, peak_mib, time_in_turns
 
 # CMU-MOSI's transcripts in word pieces, roughly: mean 14, standard deviation 8, log-normal; two special tokens come on
@@ -147,6 +147,7 @@ def load_for_benchmark(name_or_path: str | Path) -> MsaPreTrainedModel:
         _check_has_text_model(config)
         model = auto.from_config(config)
     else:
+        check_place("model", name)
         config = AutoConfig.from_pretrained(name)
         check_model_type(config, name)
         _check_has_text_model(config)

@@ -20,8 +20,7 @@ def load_checkpoint(name_or_path: str, revision: str | None = None, trust_remote
     Raises:
         ValueError: When there is no such folder, or it holds another kind of model or is damaged.
     """
-    if not Path(name_or_path).exists() and (name_or_path.count("/") != 1 or name_or_path.startswith(("/", "."))):
-        raise ValueError(f"model: expected a folder or a repository (user/name), got {name_or_path!r}")
+    check_place("model", name_or_path)
     options = {"revision": revision, "trust_remote_code": trust_remote_code or None}
     check_model_type(AutoConfig.from_pretrained(name_or_path, **options), name_or_path)
     model = AutoModelForSequenceClassification.from_pretrained(name_or_path, **options)
@@ -38,6 +37,23 @@ def load_checkpoint(name_or_path: str, revision: str | None = None, trust_remote
     if torch.accelerator.is_available():
         model.to(torch.accelerator.current_accelerator())
     return model.eval(), processor
+
+
+def check_place(argument: str, name_or_path: str, advice: str = "", may_be_bare: bool = False) -> None:
+    """Refuse at once what is neither a folder nor can be a repository, before the Hub is asked for it.
+
+    Args:
+        argument: That gave the name.
+        name_or_path: Folder or repository; what begins with "runs/", where this package writes, is a folder.
+        advice: What else to say.
+        may_be_bare: A name without a user is a repository too, as "gpt2" is.
+
+    Raises:
+        ValueError: For a folder that is not there.
+    """
+    is_folder = name_or_path.startswith(("/", ".", "~", "runs/")) or name_or_path.count("/") > 1
+    if (is_folder or ("/" not in name_or_path and not may_be_bare)) and not Path(name_or_path).exists():
+        raise ValueError(f"{argument}: expected a folder or a repository (user/name), got {name_or_path!r}{advice}")
 
 
 def load_pipeline(name_or_path: str, revision: str | None = None, trust_remote_code: bool = False) -> Any:
@@ -78,4 +94,4 @@ def check_model_type(config: Any, name: str) -> None:
         raise ValueError(f"model: expected one of type {', '.join(known)}, got {name!r} of type {config.model_type!r}")
 
 
-__all__ = ["check_model_type", "load_checkpoint", "load_pipeline"]
+__all__ = ["check_model_type", "check_place", "load_checkpoint", "load_pipeline"]

@@ -31,7 +31,7 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from hf_msa.data.rows import SPLITS, STREAMS
-from hf_msa.evaluation.loading import load_checkpoint
+from hf_msa.evaluation.loading import check_place, load_checkpoint
 from hf_msa.evaluation.metrics import metrics_for
 from hf_msa.evaluation.predictions import (
     predict_rows,
@@ -182,6 +182,7 @@ class _Run:
         if recipe.initial_checkpoint is None:
             offline = recipe.text_model == "offline"
             self.text_model = str(offline_text_model()) if offline else recipe.text_model
+            check_place("text_model", self.text_model, "; hf-msa offline-lm FOLDER writes one for DeepMLF", True)
             fields = corpus.features | {key: value for key, value in recipe.model.items() if key in _ROW_FIELDS}
             config = self.config_class(**fields)
         else:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from hf_msa.evaluation.loading import load_checkpoint
+from hf_msa.evaluation.loading import check_place, load_checkpoint
 
 _TAKEN = (
     "audio_dim",
@@ -28,10 +28,11 @@ def stage_one_fields(name_or_path: str, streams: Sequence[str], fields: dict[str
         fields: Arguments of `from_text_pretrained` as recipe and corpus have them.
 
     Raises:
-        OSError: When nothing lies there.
-        ValueError: When it is no stage one, was trained without a stream that stage two has, or its features differ
-            in size, in kind, or in what the recipe says of them.
+        OSError: When there is no such repository.
+        ValueError: When there is no such folder, it is no stage one, was trained without a stream that stage two has,
+            or its features differ in size, in kind, or in what the recipe says of them.
     """
+    check_place("av_encoder_name_or_path", name_or_path, "; it is a run of stage one, or null for none")
     try:
         model, processor = load_checkpoint(name_or_path)
     except OSError as error:

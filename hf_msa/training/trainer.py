@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
-from hf_msa.data.lengths import LENGTH, add_lengths
+from hf_msa.data.lengths import LENGTH, add_lengths, num_frames
 from hf_msa.data.rows import STREAMS, brief
 from hf_msa.evaluation import metrics_for
 from hf_msa.models import MsaConfig
@@ -157,6 +157,11 @@ def check_dataset(name: str, dataset: Dataset, config: MsaConfig, streams: Seque
     if "label" not in dataset.column_names:
         raise ValueError(f"{name}: expected a column label, got {', '.join(dataset.column_names)}")
     ids = dataset["id"] if "id" in dataset.column_names else range(len(dataset))
+    if config.text_config is None:
+        read = [stream for stream in STREAMS if stream in streams]
+        for key, *frames in zip(ids, *(num_frames(dataset, stream) for stream in read), strict=True):
+            if not any(frames):
+                raise ValueError(f"{name}: expected {' or '.join(read)} in every row, got none in row {key!r}")
     for key, label in zip(ids, dataset["label"], strict=True):
         # A column that was added to a corpus comes as numpy's numbers.
         label = label.item() if isinstance(label, np.generic) else label

@@ -158,9 +158,10 @@ def test_the_command_says_that_stage_one_is_missing_and_leaves_it_out_on_one_fla
     (place / "two.yaml").write_text(json.dumps(made.to_dict()))  # JSON is YAML
     refused = CliRunner().invoke(app, ["train", "two.yaml"])
     assert refused.exit_code == 2
-    assert (
-        "av_encoder_name_or_path: expected a run of stage one, or null for none, got 'runs/nowhere'" in refused.stderr
+    message = (
+        "av_encoder_name_or_path: expected a folder or a repository (user/name), got 'runs/nowhere'; it is a run of"
     )
+    assert message in refused.stderr
     flag = ["--set", "model.av_encoder_name_or_path=null", "--set", "model.freeze_av_encoder=false"]
     done = CliRunner().invoke(app, ["train", "two.yaml", *flag, "--json"])
     assert done.exit_code == 0, done.stderr

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from datasets.features.features import ArrayExtensionArray
 from tiny_corpus import tiny_dataset, tiny_model, tiny_processor, tiny_trainer, with_labels
+from tiny_models import tiny_deepmlf_av
 
 from hf_msa.data.lengths import LENGTH, add_lengths
+from hf_msa.training.trainer import check_dataset
 
 ALIGNMENTS = ("word", "none")
 
@@ -125,6 +127,13 @@ def test_rows_that_would_train_a_wrong_model_are_refused(tmp_path, split, fields
     with pytest.raises(ValueError, match=f"{'eval' if split == 'valid' else split}_dataset: ") as caught:
         tiny_trainer(tmp_path, model, **rows)
     assert message in str(caught.value)
+
+
+def test_a_model_without_text_is_given_no_row_without_frames():
+    config = tiny_deepmlf_av().config
+    check_dataset("train", tiny_dataset(5), config, ("audio", "visual"))
+    with pytest.raises(ValueError, match="train: expected audio in every row, got none in row '0-4'"):
+        check_dataset("train", tiny_dataset(5), config, ("audio",))
 
 
 @pytest.mark.parametrize("label", [3.00005, -3.00005])
