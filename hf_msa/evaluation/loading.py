@@ -39,20 +39,29 @@ def load_checkpoint(name_or_path: str, revision: str | None = None, trust_remote
     return model.eval(), processor
 
 
+def names_folder(name_or_path: str) -> bool:
+    """Return whether a name is that of a folder, be it there or not; "runs/", where this package writes, is nobody's.
+
+    Args:
+        name_or_path: Folder or repository.
+    """
+    return name_or_path.startswith(("/", ".", "~", "runs/")) or name_or_path.count("/") > 1
+
+
 def check_place(argument: str, name_or_path: str, advice: str = "", may_be_bare: bool = False) -> None:
     """Refuse at once what is neither a folder nor can be a repository, before the Hub is asked for it.
 
     Args:
         argument: That gave the name.
-        name_or_path: Folder or repository; what begins with "runs/", where this package writes, is a folder.
+        name_or_path: Folder or repository.
         advice: What else to say.
         may_be_bare: A name without a user is a repository too, as "gpt2" is.
 
     Raises:
         ValueError: For a folder that is not there.
     """
-    is_folder = name_or_path.startswith(("/", ".", "~", "runs/")) or name_or_path.count("/") > 1
-    if (is_folder or ("/" not in name_or_path and not may_be_bare)) and not Path(name_or_path).exists():
+    is_folder = names_folder(name_or_path) or ("/" not in name_or_path and not may_be_bare)
+    if is_folder and not Path(name_or_path).exists():
         raise ValueError(f"{argument}: expected a folder or a repository (user/name), got {name_or_path!r}{advice}")
 
 
@@ -94,4 +103,4 @@ def check_model_type(config: Any, name: str) -> None:
         raise ValueError(f"model: expected one of type {', '.join(known)}, got {name!r} of type {config.model_type!r}")
 
 
-__all__ = ["check_model_type", "check_place", "load_checkpoint", "load_pipeline"]
+__all__ = ["check_model_type", "check_place", "load_checkpoint", "load_pipeline", "names_folder"]

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData, eval_result_entries_to_yaml
 
+from hf_msa.evaluation.loading import names_folder
 from hf_msa.evaluation.results import Results, SeedResult
 
 from .card import checkpoint_table
@@ -67,7 +68,7 @@ class CardFacts:
         """Return the repository of a configuration's text model; None for a folder, or where none is recorded."""
         name = config.text_model_name_or_path
         is_name = name and re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name)
-        return name if is_name and not Path(name).is_dir() else None  # runs/smollm2 looks like a repository too
+        return name if is_name and not names_folder(name) and not Path(name).is_dir() else None
 
 
 def make_card(facts: CardFacts) -> str:

@@ -331,9 +331,11 @@ def test_results_of_an_older_push_do_not_stay_beside_a_checkpoint_without_any(ch
     assert "results.json" not in online.repository("user/model").at("main").files
 
 
-def test_a_text_model_in_a_folder_is_not_called_a_repository(checkpoint, trusting, monkeypatch):
-    (checkpoint.parent / "runs" / "text").mkdir(parents=True)
-    edit_json(checkpoint / "config.json", text_model_name_or_path="runs/text")
+@pytest.mark.parametrize("place", ["runs/text", "mine/text", "runs/gone"])
+def test_a_text_model_in_a_folder_is_not_called_a_repository(checkpoint, trusting, monkeypatch, place):
+    if place != "runs/gone":  # what begins with runs/ is a folder from anywhere
+        (checkpoint.parent / place).mkdir(parents=True)
+    edit_json(checkpoint / "config.json", text_model_name_or_path=place)
     monkeypatch.chdir(checkpoint.parent)
     assert "base_model" not in publish(checkpoint, "user/model", dry_run=True).card
 
