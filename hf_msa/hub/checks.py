@@ -206,7 +206,7 @@ def _numbers_in(value: Any) -> Iterator[float]:
         for key, entry in value.items():
             yield from _numbers_in(entry)
             if key == "seconds" and isinstance(entry, (int, float)):
-                yield round(entry / 60)  # cards give minutes
+                yield from (round(entry), round(entry / 60))  # cards give seconds or minutes
     elif isinstance(value, (list, tuple)):
         yield float(len(value))
         for entry in value:

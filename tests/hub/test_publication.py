@@ -55,6 +55,12 @@ def problems(folder, **options):
     return error.value.problems
 
 
+@pytest.mark.parametrize("seconds", [15.4, 130.0])
+def test_a_run_of_any_length_has_a_card_whose_numbers_are_known(checkpoint, trusting, seconds):
+    edit_json(checkpoint / "results.json", seconds=seconds)
+    publish(checkpoint, "user/model", dry_run=True)
+
+
 def test_a_dry_run_lists_files_and_card_and_sends_nothing(checkpoint, hub, trusting):
     found = publish(checkpoint, "user/model", dry_run=True)
     assert not hub.requests
