@@ -13,7 +13,8 @@ from transformers import Trainer, TrainingArguments, set_seed
 from hf_msa import PGFNetForSequenceClassification, PGFNetProcessor
 from hf_msa.data.sample_corpus import AUDIO_FEATURES, VISUAL_FEATURES, load_sample_corpus
 from hf_msa.evaluation import mosi_metrics
-from hf_msa.training import add_lora, merge_lora, offline_text_model
+from hf_msa.pretrained import offline_text_model
+from hf_msa.training import add_lora, merge_lora
 
 folder = sys.argv[1] if len(sys.argv) > 1 else "runs/trained"
 epochs = float(sys.argv[2]) if len(sys.argv) > 2 else 8

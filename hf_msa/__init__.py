@@ -1,63 +1,19 @@
 """Multimodal sentiment analysis on the Hugging Face Hub.
 
 PGF-Net, AGFN and DeepMLF read sentiment from what is said (text), how it sounds (audio) and how the speaker looks
-(visual). Importing the package makes transformers' Auto classes know its models; peft, datasets and the rest are
-imported when they are used.
+(visual). Importing the package makes transformers' Auto classes know its models. Nothing heavy is imported before it
+is used, neither here nor there: see `registration.py`.
 """
 
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
+from . import models
 from ._version import __version__
-from .models import (
-    AGFNConfig,
-    AGFNForSequenceClassification,
-    AGFNModel,
-    AGFNProcessor,
-    DeepMLFAudioVisualConfig,
-    DeepMLFAudioVisualEncoder,
-    DeepMLFConfig,
-    DeepMLFForSequenceClassification,
-    DeepMLFModel,
-    DeepMLFProcessor,
-    MsaFeatureExtractor,
-    MsaOutput,
-    MsaPipeline,
-    PGFNetConfig,
-    PGFNetForSequenceClassification,
-    PGFNetModel,
-    PGFNetProcessor,
+from .registration import register_models
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submod_attrs={"models": models.__all__, "training.adapters": ["load_adapter"]}
 )
+__all__ += ["__version__"]
 
-if TYPE_CHECKING:
-    from .training.adapters import load_adapter
-
-
-def __getattr__(name: str) -> Any:
-    if name == "load_adapter":
-        from .training.adapters import load_adapter
-
-        return load_adapter
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-__all__ = [
-    "AGFNConfig",
-    "AGFNForSequenceClassification",
-    "AGFNModel",
-    "AGFNProcessor",
-    "DeepMLFAudioVisualConfig",
-    "DeepMLFAudioVisualEncoder",
-    "DeepMLFConfig",
-    "DeepMLFForSequenceClassification",
-    "DeepMLFModel",
-    "DeepMLFProcessor",
-    "MsaFeatureExtractor",
-    "MsaOutput",
-    "MsaPipeline",
-    "PGFNetConfig",
-    "PGFNetForSequenceClassification",
-    "PGFNetModel",
-    "PGFNetProcessor",
-    "__version__",
-    "load_adapter",
-]
+register_models()

@@ -1,9 +1,11 @@
 import pytest
 import torch
 
+pytest_plugins = ["hub_fixtures"]
+
 
 @pytest.fixture(scope="module", autouse=True)
-def own_verbosity():
+def verbosity_of_its_own():
     """Let the commands, which silence transformers for their process, silence no other file's tests."""
     from transformers.utils import logging
 

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from ..models.alignment_msa import words_of_tokens
+from hf_msa.models.alignment_msa import words_of_tokens
+
 from .rows import CorpusError
 
 Word = dict[str, Any]

@@ -12,15 +12,17 @@ import logging
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 from datasets import Dataset, DatasetDict, DatasetInfo, NamedSplit
 
+from hf_msa.progress import Report, ignore
+
 from .csd import open_csd
 from .label_csv import open_label_csv
 from .mmsa_pickle import open_pickle
-from .parquet import Progress, is_parquet, load_parquet, write_parquet
+from .parquet import is_parquet, load_parquet, write_parquet
 from .rows import SPLITS, STREAMS, CorpusError, OpenCorpus, RowCheck, check_label_range, check_rates
 
 logger = logging.getLogger(__name__)
@@ -66,14 +68,15 @@ def load_corpus(path: str | Path, **options: Any) -> DatasetDict:
     return corpus.with_format("numpy", columns=list(STREAMS), output_all_columns=True)
 
 
-def convert_corpus(path: str | Path, out: str | Path, progress: Progress | bool = True, **options: Any) -> Path:
+def convert_corpus(
+    path: str | Path, out: str | Path, progress: Report | Literal[False] = False, **options: Any
+) -> Path:
     """Write a corpus as Parquet, split by split, whole or not at all; `load_corpus(out)` then memory-maps it.
 
     Args:
         path: As for `load_corpus`, but not Parquet.
         out: A folder that does not exist yet.
-        progress: True draws a bar on standard error; or a function that is called with split, rows written and rows
-            of the split; False for silence.
+        progress: Told how many rows of a split are written; False for silence.
         options: As for `load_corpus`.
 
     Returns:
@@ -89,10 +92,7 @@ def convert_corpus(path: str | Path, out: str | Path, progress: Progress | bool 
     if Path(path).is_dir() and is_parquet(Path(path)):
         raise CorpusError(f"{path}: expected a corpus to convert, got a folder of Parquet already")
     opened = _open(Path(path), options)
-    if progress is True:
-        _write_with_bar(opened, out)
-    else:
-        write_parquet(opened, out, progress or None)
+    write_parquet(opened, out, progress or ignore)
     _report(opened)
     return out
 
@@ -124,17 +124,6 @@ def _open(path: Path, options: dict[str, Any]) -> Any:
     check_rates(**{key: value for key, value in options.items() if key.endswith("_rate")})
     check_label_range(options.get("label_range"))
     return opener(path, **options)
-
-
-def _write_with_bar(opened: OpenCorpus, out: Path) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True)) as bar:
-        tasks = {split: bar.add_task(split, total=opened.sizes[split]) for split in SPLITS}
-        write_parquet(opened, out, lambda split, done, _: bar.update(tasks[split], completed=done))
 
 
 def _report(opened: OpenCorpus) -> None:

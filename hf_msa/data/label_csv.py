@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from datasets import Value
 
-from ..models.alignment_msa import fill_times
+from hf_msa.models.alignment_msa import fill_times
+
 from .rows import MOSI_RANGE, SIMS_RANGE, SPLITS, CorpusError, OpenCorpus, brief, check_splits
 
 _LABELS = {"label_text": "label_T", "label_audio": "label_A", "label_visual": "label_V"}

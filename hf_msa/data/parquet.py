@@ -9,7 +9,7 @@ well; with it, the numbers of rows must agree.
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +18,21 @@ import pyarrow.parquet as pq
 from datasets import Array2D, DatasetDict, Features, load_dataset
 from pyarrow.dataset import ParquetFragmentScanOptions
 
+from hf_msa.progress import Progress, Report, ignore
+
 from .rows import MOSI_RANGE, ROWS_PER_TABLE, SPLITS, STREAMS, CorpusError, OpenCorpus, RowCheck, brief, check_splits
 
 _MANIFEST = "corpus.json"
 _COLUMNS = ("id", "text", "audio", "visual", "label")
 
-Progress = Callable[[str, int, int], None]
 
-
-def write_parquet(corpus: OpenCorpus, out: Path, progress: Progress | None = None) -> None:
+def write_parquet(corpus: OpenCorpus, out: Path, report: Report = ignore) -> None:
     """Write a corpus to a folder that does not exist yet.
 
     Args:
         corpus: The open corpus.
         out: The folder.
-        progress: Called with split, rows written and rows of the split; None for silence.
+        report: Told how many rows of a split are written.
 
     Raises:
         CorpusError: When the folder exists, and for what is wrong with the rows.
@@ -52,8 +52,7 @@ def write_parquet(corpus: OpenCorpus, out: Path, progress: Progress | None = Non
                 for table in corpus.tables(split, check):
                     writer.write_table(table)
                     done += len(table)
-                    if progress is not None:
-                        progress(split, done, corpus.sizes[split])
+                    report(Progress(f"writing {split}", done, corpus.sizes[split]))
         manifest = {
             "splits": corpus.sizes,
             "label_range": list(corpus.label_range),
@@ -154,4 +153,4 @@ def _labels(paths: list[Path]) -> Iterator[dict[str, Any]]:
                 yield from batch.to_pylist()
 
 
-__all__ = ["Progress", "is_parquet", "load_parquet", "write_parquet"]
+__all__ = ["is_parquet", "load_parquet", "write_parquet"]

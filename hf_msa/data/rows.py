@@ -19,6 +19,8 @@ import numpy as np
 import pyarrow as pa
 from datasets import Array2D, Features, List, Value
 
+from hf_msa.errors import CorpusError
+
 SPLITS = ("train", "valid", "test")
 STREAMS = ("audio", "visual")
 EXTRA_LABELS = ("label_text", "label_audio", "label_visual")
@@ -28,10 +30,6 @@ ROWS_PER_TABLE = 64  # of 500 x 74 frames: 10 MB
 
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring, _BRIEF.maxlist = 120, 12
-
-
-class CorpusError(ValueError):
-    """A corpus cannot be read; the message names the file, the place, what was found and what was expected."""
 
 
 @dataclass

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from hf_msa.errors import MsaError
+
 STREAMS = ("audio", "visual")
 _WRITTEN_KEYS = ("text", "words", "audio_rate", "visual_rate")
 
@@ -23,24 +25,24 @@ def read_utterances(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         path: The file.
 
     Raises:
-        ValueError: For a line that is no JSON object, and an array that is missing or not a plain `.npy`; it names
+        MsaError: For a line that is no JSON object, and an array that is missing or not a plain `.npy`; it names
             file and line.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"utterances: expected a file of JSON lines in UTF-8, got {path}: {error}") from error
+        raise MsaError(f"utterances: expected a file of JSON lines in UTF-8, got {path}: {error}") from error
     if not any(line.strip() for line in lines):
-        raise ValueError(f"utterances: expected at least one JSON line, got none in {path}")
+        raise MsaError(f"utterances: expected at least one JSON line, got none in {path}")
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             utterance = json.loads(line)
         except json.JSONDecodeError as error:
-            raise ValueError(f"{path}:{number}: expected a JSON object, got {error}") from error
+            raise MsaError(f"{path}:{number}: expected a JSON object, got {error}") from error
         if not isinstance(utterance, dict):
-            raise ValueError(f"{path}:{number}: expected a JSON object, got {type(utterance).__name__}")
+            raise MsaError(f"{path}:{number}: expected a JSON object, got {type(utterance).__name__}")
         for stream in STREAMS:
             if utterance.get(stream) is not None:
                 utterance[stream] = _load(path, number, stream, utterance[stream])
@@ -52,32 +54,10 @@ def _load(path: Path, number: int, stream: str, place: Any) -> np.ndarray:
         # Never pickled: a .npy from a stranger must not run code.
         array = np.load(path.parent / place, allow_pickle=False)
         if not isinstance(array, np.ndarray):
-            raise ValueError(f"an archive, {place}")
+            raise MsaError(f"an archive, {place}")
         return array
     except (OSError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}:{number}: {stream}: expected the path of a .npy file, got {error}") from error
-
-
-def check_replaceable(output: Path, source: Path) -> None:
-    """Refuse a place for a file before any time is spent on its content.
-
-    Raises:
-        ValueError: For a folder, a folder that does not exist, and the file that is read.
-    """
-    if output.is_dir() or not output.parent.is_dir() or not output.name:
-        raise ValueError(f"output: expected a file in a folder that exists, got {output}")
-    if output.exists() and output.samefile(source):
-        raise ValueError(f"output: expected another file than the utterances, got {output}")
-
-
-def replace_file(path: Path, content: str) -> None:
-    """Write a text file whole or not at all; what stood there before stays until the new one is complete."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_text(content, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        raise MsaError(f"{path}:{number}: {stream}: expected the path of a .npy file, got {error}") from error
 
 
 def write_utterances(rows: Iterable[Mapping[str, Any]], folder: Path) -> Path:

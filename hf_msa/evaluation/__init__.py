@@ -1,13 +1,5 @@
-# numpy only, so plain imports; `msa_metric` needs evaluate and datasets and is imported by whoever uses it.
-from .bootstrap import BootstrapResult, paired_bootstrap
-from .metrics import classification_metrics, metrics_for, mosi_metrics, round_metrics, sims_metrics
+"""Evaluation: metrics as the field computes them, results, comparison, and probes of a model's streams."""
 
-__all__ = [
-    "BootstrapResult",
-    "classification_metrics",
-    "metrics_for",
-    "mosi_metrics",
-    "paired_bootstrap",
-    "round_metrics",
-    "sims_metrics",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hf_msa.errors import MsaError
+
 from .metrics import to_numpy
 
 # Draws held at once: 8 MB for the indices and as much for the weights, whatever the size of the corpus.
@@ -65,18 +67,18 @@ def paired_bootstrap(
         The difference of the means, a minus b, and its percentile interval.
 
     Raises:
-        ValueError: If a shape, a number of utterances or a setting does not fit, or an error is not finite.
+        MsaError: If a shape, a number of utterances or a setting does not fit, or an error is not finite.
     """
     errors_SaN, errors_SbN = _errors(errors_a, "errors_a"), _errors(errors_b, "errors_b")
     if errors_SaN.shape[1] != errors_SbN.shape[1]:
-        raise ValueError(
+        raise MsaError(
             "errors_a and errors_b must hold the same utterances, "
             f"got {errors_SaN.shape[1]} and {errors_SbN.shape[1]} of them"
         )
     if num_samples < 1:
-        raise ValueError(f"num_samples must be at least 1, got {num_samples!r}")
+        raise MsaError(f"num_samples must be at least 1, got {num_samples!r}")
     if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, got {confidence!r}")
+        raise MsaError(f"confidence must lie between 0 and 1, got {confidence!r}")
 
     rng = np.random.default_rng(seed)
     seed_weights_KSa = _resample(rng, num_samples, len(errors_SaN))
@@ -103,11 +105,11 @@ def paired_bootstrap(
 def _errors(values: ArrayLike, name: str) -> NDArray[np.float64]:
     errors_SN = to_numpy(values, name).astype(np.float64)
     if errors_SN.ndim != 2 or errors_SN.size == 0:
-        raise ValueError(f"{name} must have shape (seeds, utterances), neither of them 0, got {errors_SN.shape}")
+        raise MsaError(f"{name} must have shape (seeds, utterances), neither of them 0, got {errors_SN.shape}")
     bad = np.argwhere(~np.isfinite(errors_SN))
     if len(bad):
         row, column = bad[0].tolist()
-        raise ValueError(f"{name}[{row}, {column}] is {errors_SN[row, column]}, expected a finite number")
+        raise MsaError(f"{name}[{row}, {column}] is {errors_SN[row, column]}, expected a finite number")
     return errors_SN
 
 

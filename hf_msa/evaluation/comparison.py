@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from hf_msa.errors import MsaError
+
 from .bootstrap import BootstrapResult, paired_bootstrap
 from .predictions import read_predictions
 from .results import PREDICTIONS_FILE, Results, read_results
@@ -56,22 +58,22 @@ def compare_runs(run_a: str | Path, run_b: str | Path, split: str = "test") -> C
         split: train, valid or test.
 
     Raises:
-        ValueError: When a folder is no run, or the two did not predict the same utterances.
+        MsaError: When a folder is no run, or the two did not predict the same utterances.
     """
     results = read_results(run_a), read_results(run_b)
     found = [read_predictions(Path(run) / PREDICTIONS_FILE, split) for run in (run_a, run_b)]
     for run, own in zip((run_a, run_b), results, strict=True):
         if any(split not in seed.metrics for seed in own.runs):
-            raise ValueError(f"{run}: expected metrics of the {split} split in results.json, got none")
+            raise MsaError(f"{run}: expected metrics of the {split} split in results.json, got none")
     first = next(iter(found[0].values()))
     errors = []
     label_range = results[0].model.get("config", {}).get("label_range")
     for run, by_seed in zip((run_a, run_b), found, strict=True):
         for predictions in by_seed.values():
             if predictions.ids != first.ids or not np.array_equal(predictions.labels, first.labels):
-                raise ValueError(f"{run}: expected the utterances and labels of {run_a}'s {split} split, got others")
+                raise MsaError(f"{run}: expected the utterances and labels of {run_a}'s {split} split, got others")
             if predictions.scores.shape != first.scores.shape:
-                raise ValueError(f"{run}: expected {_kind(first.scores)} as {run_a}, got {_kind(predictions.scores)}")
+                raise MsaError(f"{run}: expected {_kind(first.scores)} as {run_a}, got {_kind(predictions.scores)}")
         errors.append(np.stack([predictions.errors(label_range) for predictions in by_seed.values()]))
     return Comparison(
         names=_names(results),

@@ -6,7 +6,7 @@ machine the numbers are the same to the last digit.
 Shapes: N utterances, C classes.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
+from hf_msa.errors import MsaError
 from hf_msa.models.modeling_msa import evaluating
+from hf_msa.progress import Progress, Report, ignore
 
 from .metrics import metrics_for
 
@@ -58,7 +60,8 @@ def predict_rows(
     processor: Any,
     rows: Any,
     batch_size: int = BATCH_SIZE,
-    progress: Callable[[int], None] | None = None,
+    report: Report = ignore,
+    task: str = "measuring",
 ) -> Predictions:
     """Predict rows of a corpus.
 
@@ -67,15 +70,16 @@ def predict_rows(
         processor: Its processor.
         rows: A `Dataset` with labels, or a list of rows.
         batch_size: Rows at a time; another size may change the last digits.
-        progress: Called with the number of rows after each batch.
+        report: Told of the rows that are done.
+        task: What the report calls it.
 
     Raises:
-        ValueError: As of the processor, for rows that do not fit, and for no rows.
+        MsaError: As of the processor, for rows that do not fit, and for no rows.
     """
     if not len(rows):
-        raise ValueError("rows: expected at least one, got none")
+        raise MsaError("rows: expected at least one, got none")
     if batch_size < 1:
-        raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+        raise MsaError(f"batch_size: expected at least 1, got {batch_size}")
     # Like lengths together: padding is what costs most.
     if hasattr(rows, "column_names"):
         # All at once: a column of `datasets` takes milliseconds for each of its entries.
@@ -92,12 +96,11 @@ def predict_rows(
             batch = processor.collate(chosen)
             found = batch.pop("labels", None)
             if found is None:
-                raise ValueError("rows: expected a label in every row, got none")
+                raise MsaError("rows: expected a label in every row, got none")
             logits = model(**batch.to(model.device)).logits.float().cpu().numpy()
             for i, row, label, score in zip(numbers, chosen, found.tolist(), logits, strict=True):
                 ids[i], labels[i], scores[i] = str(row.get("id", i)), label, score
-            if progress is not None:
-                progress(len(numbers))
+            report(Progress(task, start + len(numbers), len(order)))
     stacked = np.stack(scores)
     return Predictions(ids, np.asarray(labels), stacked[:, 0] if model.config.num_labels == 1 else stacked)
 
@@ -142,7 +145,7 @@ def read_predictions(path: Path, split: str) -> dict[int, Predictions]:
         split: train, valid or test.
 
     Raises:
-        ValueError: When there is no such file or split, or the file holds something else.
+        MsaError: When there is no such file or split, or the file holds something else.
     """
     try:
         table = pq.read_table(path, filters=[("split", "=", split)]) if path.exists() else None
@@ -158,9 +161,9 @@ def read_predictions(path: Path, split: str) -> dict[int, Predictions]:
             for seed, own in rows.items()
         }
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: expected predictions as hf-msa train writes them, got {error!r}") from error
+        raise MsaError(f"{path}: expected predictions as hf-msa train writes them, got {error!r}") from error
     if not found:
-        raise ValueError(f"{path}: expected the predictions of the {split} split, got none")
+        raise MsaError(f"{path}: expected the predictions of the {split} split, got none")
     return found
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from hf_msa.errors import MsaError
+
 RESULTS_FILE = "results.json"
 PREDICTIONS_FILE = "predictions.parquet"
 _LIBRARIES = ("hf_msa", "torch", "transformers", "peft", "accelerate", "datasets", "numpy")
@@ -109,7 +111,7 @@ def read_results(path: str | Path) -> Results:
         path: Its folder or the file.
 
     Raises:
-        ValueError: When there are none, or the file is of something else.
+        MsaError: When there are none, or the file is of something else.
     """
     file = Path(path) / RESULTS_FILE if Path(path).is_dir() else Path(path)
     try:
@@ -117,12 +119,12 @@ def read_results(path: str | Path) -> Results:
         content.pop("summary")
         runs = tuple(SeedResult(**run | {"metrics": _read_metrics(run["metrics"])}) for run in content.pop("runs"))
         if not runs:
-            raise ValueError("no runs")
+            raise MsaError("no runs")
         return Results(**content, runs=runs)
     except OSError as error:
-        raise ValueError(f"{file}: expected the results of hf-msa train, got {error.strerror}") from error
+        raise MsaError(f"{file}: expected the results of hf-msa train, got {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{file}: expected the results of hf-msa train, got another file ({error})") from error
+        raise MsaError(f"{file}: expected the results of hf-msa train, got another file ({error})") from error
 
 
 def strict_json(value: Any) -> Any:

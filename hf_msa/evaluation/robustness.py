@@ -3,15 +3,23 @@
 It loads the checkpoint of every seed of a run, so that the intervals are over utterances and seeds.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .loading import load_checkpoint
-from .noise import GateResponse, NoiseRise, NoisyProcessor, gate_response, noise_rise
+from transformers import AutoConfig
+
+from hf_msa.data.checks import check_dataset
+from hf_msa.data.fingerprint import corpus_sha256
+from hf_msa.data.named import check_split, open_corpus
+from hf_msa.errors import MsaError
+from hf_msa.evaluation.probes.noise import GateResponse, NoiseRise, NoisyProcessor, gate_response, noise_rise
+from hf_msa.evaluation.probes.psc import PSC, embed_in_plane, fused_features, plot_psc, psc
+from hf_msa.pretrained.checkpoint import load_checkpoint
+
 from .predictions import Predictions
-from .psc import PSC, embed_in_plane, fused_features, plot_psc, psc
 from .results import read_results
 
 
@@ -67,10 +75,10 @@ def measure_robustness(
         plots: Folder for a plot of every seed's feature space, <name>-<seed>.png; with it the correlation is measured.
 
     Raises:
-        ValueError: When the folder is no run, or the stream another.
+        MsaError: When the folder is no run, or the stream another.
     """
     if not strengths:
-        raise ValueError("strengths: expected at least one, got none")
+        raise MsaError("strengths: expected at least one, got none")
     for strength in strengths:
         NoisyProcessor(None, stream, strength)  # refuses what cannot be measured, before anything is loaded
     results = read_results(run)
@@ -110,4 +118,49 @@ def _has_gates(model: Any) -> bool:
     return bool(config.get("use_gate", True)) and config.get("gate_variant") != "concat"
 
 
-__all__ = ["Robustness", "measure_robustness"]
+def run_robustness(
+    run: str | Path,
+    corpus: str | None = None,
+    split: str = "test",
+    stream: str = "visual",
+    strengths: Sequence[float] = (1.0, 2.0, 3.0),
+    with_psc: bool = False,
+    corpus_options: dict[str, Any] | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+    plots: str | Path | None = None,
+) -> Robustness:
+    """Measure every seed of a run of `train_recipe` under noise on one stream; see `measure_robustness`.
+
+    Args:
+        run: Its folder.
+        corpus: As in a recipe; None takes the run's own, which must not have changed. Of another one than the run was
+            trained on this warns, since the same rows as Parquet are another file too.
+        split: train, valid or test.
+        stream: "audio" or "visual".
+        strengths: Standard deviations of the noise, in those of the features.
+        with_psc: Measure the prediction-space correlation too.
+        corpus_options: Of `load_corpus`; None takes the run's, for its own corpus.
+        progress: Called with what is being measured.
+        plots: Folder for a plot of every seed's feature space; needs the correlation, which is then measured too.
+
+    Raises:
+        MsaError: When the folder is no run, its corpus has changed, the rows do not fit the model, or as
+            `measure_robustness`.
+    """
+    check_split(split)
+    results = read_results(run)
+    if corpus_options is None and corpus is None:
+        corpus_options = results.recipe["corpus_options"]
+    found = open_corpus(results.recipe["corpus"] if corpus is None else corpus, corpus_options)
+    sha256, expected = corpus_sha256(found.path), results.corpus["sha256"]
+    if sha256 != expected:
+        message = f"corpus: expected that of the run, of SHA-256 {expected}, got {found.path} of {sha256}"
+        if corpus is None:
+            raise MsaError(f"{message}; --corpus measures on another one")
+        warnings.warn(message, stacklevel=2)
+    rows = found.splits[split]
+    check_dataset(split, rows, AutoConfig.from_pretrained(str(run)), results.recipe["streams"])
+    return measure_robustness(run, rows, split, stream, strengths, with_psc, progress, plots)
+
+
+__all__ = ["Robustness", "measure_robustness", "run_robustness"]

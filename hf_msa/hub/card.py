@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hf_msa.errors import MsaError
 from hf_msa.evaluation.results import Results, read_results
 
 from .papers import PaperResult
@@ -48,7 +49,7 @@ def fill_card(card: str, folder: str | Path) -> str:
         folder: Where the files lie that it names.
 
     Raises:
-        ValueError: When a file is missing or of another kind, or the card has no place for a table.
+        MsaError: When a file is missing or of another kind, or the card has no place for a table.
     """
     makers: dict[str, Callable[[Sequence[Path]], str]] = {
         "results": lambda files: results_table([read_results(file) for file in files]),
@@ -65,7 +66,7 @@ def fill_card(card: str, folder: str | Path) -> str:
 
     filled, count = _PLACE.subn(fill, card)
     if not count:
-        raise ValueError("card: expected a place for a table, <!-- results: FILE --> to <!-- end -->, got none")
+        raise MsaError("card: expected a place for a table, <!-- results: FILE --> to <!-- end -->, got none")
     return filled
 
 
@@ -77,10 +78,10 @@ def results_table(runs: Sequence[Results], split: str = "test") -> str:
         split: train, valid or test.
 
     Raises:
-        ValueError: For runs on different corpora, whose numbers may not stand in one table.
+        MsaError: For runs on different corpora, whose numbers may not stand in one table.
     """
     if len({run.corpus["sha256"] for run in runs}) != 1:
-        raise ValueError(f"runs: expected one corpus, got {', '.join(run.corpus['name'] for run in runs)}")
+        raise MsaError(f"runs: expected one corpus, got {', '.join(run.corpus['name'] for run in runs)}")
     summaries = [run.summary()[split] for run in runs]
     keys = [key for key in _COLUMNS if key in summaries[0]]
     lines = [_row("run", "seeds", *(_COLUMNS[key] for key in keys)), _row(*["---"] * (len(keys) + 2))]
@@ -151,11 +152,11 @@ def robustness_table(found: Sequence[dict[str, Any]]) -> str:
         found: Objects of runs with noise of the same strengths on the same stream.
 
     Raises:
-        ValueError: When they differ in stream, split or strengths.
+        MsaError: When they differ in stream, split or strengths.
     """
     settings = [(run["stream"], run["split"], [rise["strength"] for rise in run["rises"]]) for run in found]
     if any(setting != settings[0] for setting in settings):
-        raise ValueError(f"robustness: expected the same stream, split and strengths in every file, got {settings}")
+        raise MsaError(f"robustness: expected the same stream, split and strengths in every file, got {settings}")
     stream, split, strengths = settings[0]
     heads = [f"rise at {strength:g} sd" for strength in strengths]
     lines = [
@@ -263,7 +264,7 @@ def _read_json(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"{file}: expected JSON that hf-msa wrote, got {error}") from error
+        raise MsaError(f"{file}: expected JSON that hf-msa wrote, got {error}") from error
 
 
 __all__ = [

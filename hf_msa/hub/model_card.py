@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData, eval_result_entries_to_yaml
 
-from hf_msa.evaluation.loading import names_folder
 from hf_msa.evaluation.results import Results, SeedResult
+from hf_msa.pretrained.checkpoint import names_folder
 
 from .card import checkpoint_table
 from .papers import PAPERS

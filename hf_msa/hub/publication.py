@@ -17,8 +17,9 @@ from typing import Any
 
 from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoConfig, AutoProcessor
 
-from hf_msa.evaluation.loading import check_model_type, load_checkpoint
+from hf_msa.errors import MsaError, PublishError
 from hf_msa.evaluation.results import RESULTS_FILE, Results, read_results
+from hf_msa.pretrained.checkpoint import check_model_type, load_checkpoint
 
 from .checks import (
     card_problems,
@@ -35,18 +36,6 @@ from .terms import choose_licence, licence_file, licence_problems, terms_of
 
 MAX_SHARD_SIZE = "5GB"
 _ADAPTER_CONFIG, _ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-
-
-class PublishError(ValueError):
-    """What is wrong with a checkpoint that was to be published.
-
-    Args:
-        problems: A line each.
-    """
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("not published: " + "; ".join(problems))
-        self.problems = problems
 
 
 @dataclass(frozen=True)
@@ -103,7 +92,7 @@ def publish(
 
     Raises:
         PublishError: With everything that is wrong.
-        ValueError: For a folder that is no checkpoint, a repository's name that cannot be, or as `send_folder`.
+        MsaError: For a folder that is no checkpoint, a repository's name that cannot be, or as `send_folder`.
         OSError: As `send_folder`.
     """
     checkpoint = Path(checkpoint)
@@ -171,19 +160,19 @@ class _Saved:
 
 def _save_merged(checkpoint: Path, folder: Path, max_shard_size: str) -> _Saved:
     if not (checkpoint / "config.json").is_file():
-        raise ValueError(f"checkpoint: expected a folder with config.json, weights and processor, got {checkpoint}")
+        raise MsaError(f"checkpoint: expected a folder with config.json, weights and processor, got {checkpoint}")
     if (checkpoint / _ADAPTER_CONFIG).is_file():
-        raise ValueError(
+        raise MsaError(
             f"checkpoint: expected merged weights, got an adapter in {checkpoint}; merge it, or adapter_only"
         )
     if not any(checkpoint.glob("*.safetensors")):
-        raise ValueError(f"checkpoint: expected weights as *.safetensors, got none in {checkpoint}")
+        raise MsaError(f"checkpoint: expected weights as *.safetensors, got none in {checkpoint}")
     _check_processor(checkpoint)
     if problems := index_problems(checkpoint):
         raise PublishError(problems)
     model, processor = load_checkpoint(str(checkpoint))
     if model.config.model_type not in PAPERS:
-        raise ValueError(f"checkpoint: expected one of {', '.join(PAPERS)}, got one of {model.config.model_type}")
+        raise MsaError(f"checkpoint: expected one of {', '.join(PAPERS)}, got one of {model.config.model_type}")
     _forget_folders(model.config)
     model.save_pretrained(folder, max_shard_size=max_shard_size)
     processor.save_pretrained(folder)
@@ -194,7 +183,7 @@ def _save_merged(checkpoint: Path, folder: Path, max_shard_size: str) -> _Saved:
 
 def _check_processor(checkpoint: Path) -> None:
     if not (checkpoint / "processor_config.json").is_file():
-        raise ValueError(
+        raise MsaError(
             f"checkpoint: expected processor_config.json in {checkpoint}, got none; write it with "
             "processor.save_pretrained"
         )
@@ -202,12 +191,12 @@ def _check_processor(checkpoint: Path) -> None:
 
 def _save_adapter(checkpoint: Path, folder: Path) -> _Saved:
     if not all((checkpoint / name).is_file() for name in ("config.json", _ADAPTER_CONFIG, _ADAPTER_WEIGHTS)):
-        raise ValueError(f"checkpoint: expected an adapter that save_adapter wrote, got {checkpoint}")
+        raise MsaError(f"checkpoint: expected an adapter that save_adapter wrote, got {checkpoint}")
     _check_processor(checkpoint)
     config = AutoConfig.from_pretrained(checkpoint)
     check_model_type(config, str(checkpoint))
     if CardFacts.repository_of(config) is None:
-        raise ValueError(
+        raise MsaError(
             "text_model_name_or_path: expected a repository from which others get the text model, got "
             f"{config.text_model_name_or_path!r}"
         )
@@ -232,7 +221,7 @@ def _copy_results(checkpoint: Path, folder: Path) -> Results | None:
     shutil.copyfile(checkpoint / RESULTS_FILE, folder / RESULTS_FILE)
     results = read_results(folder)
     if missing := _missing_results(results):
-        raise ValueError(f"{RESULTS_FILE}: expected what hf-msa train wrote, got one without {missing}")
+        raise MsaError(f"{RESULTS_FILE}: expected what hf-msa train wrote, got one without {missing}")
     return results
 
 

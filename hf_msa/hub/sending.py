@@ -10,6 +10,8 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ge
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
+from hf_msa.errors import MsaError
+
 # What an older push may have left that would be loaded in place of, or beside, the new files; all else stays.
 _STALE = {
     "model": re.compile(
@@ -45,16 +47,16 @@ class Destination:
     def __post_init__(self) -> None:
         """Refuse a name that cannot be and what cannot go together."""
         if not _REPOSITORY.fullmatch(self.repo_id):
-            raise ValueError(f"repo_id: expected user/name, got {self.repo_id!r}")
+            raise MsaError(f"repo_id: expected user/name, got {self.repo_id!r}")
         try:
             validate_repo_id(self.repo_id)
         except HFValidationError as error:
-            raise ValueError(f"repo_id: expected user/name, got {self.repo_id!r}: {error}") from error
+            raise MsaError(f"repo_id: expected user/name, got {self.repo_id!r}: {error}") from error
         for name, value in (("revision", self.revision), ("tag", self.tag)):
             if value is not None and not _REFERENCE.fullmatch(value):
-                raise ValueError(f"{name}: expected a name without blanks, such as v1.0, got {value!r}")
+                raise MsaError(f"{name}: expected a name without blanks, such as v1.0, got {value!r}")
         if self.create_pr and (self.tag is not None or self.revision is not None):
-            raise ValueError("create_pr: expected neither revision nor tag with it, since nothing is merged yet")
+            raise MsaError("create_pr: expected neither revision nor tag with it, since nothing is merged yet")
 
     @property
     def name(self) -> str:
@@ -88,11 +90,11 @@ def send_folder(folder: Path, to: Destination, message: str) -> Sent:
         message: Of the commit.
 
     Raises:
-        ValueError: Without a token, for a tag that is taken, or a repository that is public and was to be private.
+        MsaError: Without a token, for a tag that is taken, or a repository that is public and was to be private.
         OSError: When the Hub refuses, or the connection breaks; the same call again goes on with what is missing.
     """
     if get_token() is None:
-        raise ValueError("token: expected one, got none; log in with `hf auth login`, or set HF_TOKEN")
+        raise MsaError("token: expected one, got none; log in with `hf auth login`, or set HF_TOKEN")
     api = HfApi(library_name="hf_msa")
     try:
         sent = _send(api, folder, to, message)
@@ -123,10 +125,10 @@ def _send(api: HfApi, folder: Path, to: Destination, message: str) -> Sent:
     if not to.create_pr:
         api.create_repo(**place, private=to.private or None, exist_ok=True)
     if to.private and not api.repo_info(**place).private:
-        raise ValueError(f"private: expected a private repository, but {to.repo_id} is public already")
+        raise MsaError(f"private: expected a private repository, but {to.repo_id} is public already")
     refs = api.list_repo_refs(**place)
     if to.tag is not None and to.tag in [ref.name for ref in (*refs.tags, *refs.branches)]:
-        raise ValueError(f"tag: expected a new one, got {to.tag!r}, which {to.repo_id} has already")
+        raise MsaError(f"tag: expected a new one, got {to.tag!r}, which {to.repo_id} has already")
     revision = to.revision or "main"
     if revision not in [ref.name for ref in refs.branches]:
         api.create_branch(**place, branch=revision, exist_ok=True)

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .errors_msa import MsaError
+
 Word = tuple[str, float | None, float | None]
 Interval = tuple[float, float]
 
@@ -26,14 +28,14 @@ def read_words(words: Any, row: int = 0) -> list[Word]:
         row: Row of the batch, for the error.
 
     Raises:
-        ValueError: For an entry that is neither, and for a word that ends before it starts.
+        MsaError: For an entry that is neither, and for a word that ends before it starts.
     """
     try:
         if isinstance(words, dict):
             words = [dict(zip(words, values, strict=True)) for values in zip(*words.values(), strict=True)]
         words = list(words)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"words[{row}]: expected a list of (word, start, end), got {words!r}") from error
+        raise MsaError(f"words[{row}]: expected a list of (word, start, end), got {words!r}") from error
     read = []
     for index, entry in enumerate(words):
         try:
@@ -43,13 +45,11 @@ def read_words(words: Any, row: int = 0) -> list[Word]:
                 word, start, end = entry
             start, end = _seconds(start), _seconds(end)
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"words[{row}][{index}]: expected (word, start, end) in seconds, got {entry!r}"
-            ) from error
+            raise MsaError(f"words[{row}][{index}]: expected (word, start, end) in seconds, got {entry!r}") from error
         if not isinstance(word, str) or not word.strip():
-            raise ValueError(f"words[{row}][{index}]: expected a word that is not empty, got {word!r}")
+            raise MsaError(f"words[{row}][{index}]: expected a word that is not empty, got {word!r}")
         if start is not None and end is not None and end < start:
-            raise ValueError(f"words[{row}][{index}]: expected end >= start, got {entry!r}")
+            raise MsaError(f"words[{row}][{index}]: expected end >= start, got {entry!r}")
         read.append((word.strip(), start, end))
     return read
 
@@ -58,7 +58,7 @@ def _seconds(value: Any) -> float | None:
     if value is None or math.isnan(float(value)):
         return None
     if math.isinf(float(value)):
-        raise ValueError("infinite")
+        raise MsaError("infinite")
     return float(value)
 
 
@@ -95,7 +95,7 @@ def find_words(text: str, words: list[Word], row: int = 0) -> list[tuple[int, in
         row: Row of the batch, for the error.
 
     Raises:
-        ValueError: When words and text do not match; it names the first word that does not.
+        MsaError: When words and text do not match; it names the first word that does not.
     """
     letters = [(position, letter) for position, character in enumerate(text) for letter in _letters(character)]
     spans: list[tuple[int, int]] = []
@@ -105,7 +105,7 @@ def find_words(text: str, words: list[Word], row: int = 0) -> list[tuple[int, in
         found = letters[done : done + len(wanted)]
         if [letter for _, letter in found] != wanted:
             rest = text[letters[done][0] :][:20] if done < len(letters) else ""
-            raise ValueError(
+            raise MsaError(
                 f"words[{row}][{index}]: expected the words of the text in order, "
                 f"got {word!r} where the text goes on {rest!r}"
             )
@@ -113,7 +113,7 @@ def find_words(text: str, words: list[Word], row: int = 0) -> list[tuple[int, in
         spans.append((found[0][0], found[-1][0] + 1) if found else (end, end))
         done += len(wanted)
     if done < len(letters):
-        raise ValueError(f"words[{row}]: expected all words of the text, got none for {text[letters[done][0] :]!r}")
+        raise MsaError(f"words[{row}]: expected all words of the text, got none for {text[letters[done][0] :]!r}")
     return spans
 
 

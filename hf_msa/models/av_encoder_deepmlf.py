@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import initialization as init
 
 from .configuration_deepmlf_av import AudioVisualFields
+from .errors_msa import MsaError
 
 
 def real_positions_first(mask: Tensor) -> Tensor:
@@ -105,7 +106,7 @@ class MaskedBatchNorm(nn.BatchNorm1d):
         """
         mean_D, var_D = self.running_mean, self.running_var
         if mean_D is None or var_D is None:
-            raise ValueError("batch norm: expected running statistics")
+            raise MsaError("batch norm: expected running statistics")
         if self.training:
             flat_ND = input.flatten(0, -2).float()
             weights_N1 = flat_ND.new_ones(len(flat_ND), 1) if mask is None else mask.flatten().float().unsqueeze(-1)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 from huggingface_hub.dataclasses import strict
 
 from .configuration_msa import MsaConfig
+from .errors_msa import MsaError
 
 
 @strict
@@ -72,20 +73,20 @@ class AGFNConfig(MsaConfig):
         super().__post_init__(**kwargs)
         for name in ("num_encoder_layers", "num_attention_heads", "virtual_adversarial_steps"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+                raise MsaError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.hidden_size < 2 or self.hidden_size % 2 or self.hidden_size % self.num_attention_heads:
-            raise ValueError(
+            raise MsaError(
                 f"hidden_size: expected an even multiple of num_attention_heads {self.num_attention_heads}, "
                 f"got {self.hidden_size}"
             )
         for name in ("entropy_temperature", "virtual_adversarial_xi", "virtual_adversarial_epsilon"):
             if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name}: expected a number above 0, got {getattr(self, name)}")
+                raise MsaError(f"{name}: expected a number above 0, got {getattr(self, name)}")
         if not 0 <= self.virtual_adversarial_weight < math.inf:
-            raise ValueError(f"virtual_adversarial_weight: expected 0 or more, got {self.virtual_adversarial_weight}")
+            raise MsaError(f"virtual_adversarial_weight: expected 0 or more, got {self.virtual_adversarial_weight}")
         for name in ("encoder_dropout", "attention_dropout", "classifier_dropout"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected a rate in [0, 1), got {getattr(self, name)}")
+                raise MsaError(f"{name}: expected a rate in [0, 1), got {getattr(self, name)}")
 
     @property
     def fused_size(self) -> int:

@@ -9,6 +9,7 @@ from transformers.configuration_utils import SubConfigSpec
 
 from .configuration_deepmlf_av import AudioVisualFields
 from .configuration_msa import MsaConfig
+from .errors_msa import MsaError
 
 
 @strict
@@ -104,33 +105,33 @@ class DeepMLFConfig(MsaConfig, AudioVisualFields):
             or self.fusion_layers[0] < 0
             or self.fusion_layers[-1] >= num_layers
         ):
-            raise ValueError(
+            raise MsaError(
                 f"fusion_layers: expected increasing numbers from 0 to {num_layers - 1}, got {self.fusion_layers}"
             )
         for name in ("num_fusion_tokens", "num_attention_heads", "classifier_hidden_size"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+                raise MsaError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.num_fusion_tokens >= self.context_length:
-            raise ValueError(
+            raise MsaError(
                 f"num_fusion_tokens: expected fewer than the text model's context of {self.context_length}, "
                 f"got {self.num_fusion_tokens}"
             )
         if width % self.num_attention_heads:
-            raise ValueError(
+            raise MsaError(
                 f"num_attention_heads: expected a divisor of the text model's width {width}, "
                 f"got {self.num_attention_heads}"
             )
         if self.lora_rank < 0:
-            raise ValueError(f"lora_rank: expected 0 or more, got {self.lora_rank}")
+            raise MsaError(f"lora_rank: expected 0 or more, got {self.lora_rank}")
         for name in ("lora_dropout", "fusion_dropout"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected a rate in [0, 1), got {getattr(self, name)}")
+                raise MsaError(f"{name}: expected a rate in [0, 1), got {getattr(self, name)}")
         for name in ("text_seqaug_apply", "text_seqaug_rate"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}: expected a share in [0, 1], got {getattr(self, name)}")
+                raise MsaError(f"{name}: expected a share in [0, 1], got {getattr(self, name)}")
         for name in ("fusion_loss_weight", "av_loss_weight", "text_loss_weight", "lm_loss_weight"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name}: expected 0 or more, got {getattr(self, name)}")
+                raise MsaError(f"{name}: expected 0 or more, got {getattr(self, name)}")
 
     @property
     def context_length(self) -> int:

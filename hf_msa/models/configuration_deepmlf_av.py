@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from huggingface_hub.dataclasses import strict
 
 from .configuration_msa import MsaConfig
+from .errors_msa import MsaError
 
 
 @dataclass
@@ -41,16 +42,16 @@ class AudioVisualFields:
     def _check_audiovisual(self) -> None:
         for name in ("av_length", "av_num_hidden_layers", "av_num_attention_heads", "av_intermediate_size"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+                raise MsaError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.av_hidden_size < 4 or self.av_hidden_size % 2 or self.av_hidden_size % self.av_num_attention_heads:
-            raise ValueError(
+            raise MsaError(
                 f"av_hidden_size: expected an even multiple of av_num_attention_heads {self.av_num_attention_heads} "
                 f"from 4 on, got {self.av_hidden_size}"
             )
         if not 0 <= self.av_dropout < 1:
-            raise ValueError(f"av_dropout: expected a rate in [0, 1), got {self.av_dropout}")
+            raise MsaError(f"av_dropout: expected a rate in [0, 1), got {self.av_dropout}")
         if not 0 <= self.stream_seqaug_rate <= 1:
-            raise ValueError(f"stream_seqaug_rate: expected a share in [0, 1], got {self.stream_seqaug_rate}")
+            raise MsaError(f"stream_seqaug_rate: expected a share in [0, 1], got {self.stream_seqaug_rate}")
 
 
 @strict

@@ -15,6 +15,8 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 from transformers.utils import logging
 
+from .errors_msa import MsaError
+
 logger = logging.get_logger("transformers.configuration_msa")
 
 # What may stand in a config.json beside the fields: keys of transformers that its base class takes as keywords.
@@ -69,7 +71,7 @@ class MsaConfig(PreTrainedConfig):
         freeze_text_encoder: Keep the text model as it was pretrained; set by each model to what its paper does.
 
     Raises:
-        ValueError: For an unknown key, or a value outside what is said here. A value of the wrong type raises the
+        MsaError: For an unknown key, or a value outside what is said here. A value of the wrong type raises the
             validation error of huggingface_hub.
     """
 
@@ -107,7 +109,7 @@ class MsaConfig(PreTrainedConfig):
             logger.warning(f"{type(self).__name__}: left alone what a newer transformers wrote: {unknown}")
             kwargs = {key: value for key, value in kwargs.items() if key not in unknown}
         elif unknown:
-            raise ValueError(f"{type(self).__name__}: unknown key(s) {', '.join(map(repr, unknown))}")
+            raise MsaError(f"{type(self).__name__}: unknown key(s) {', '.join(map(repr, unknown))}")
         if not type(self).__module__.startswith("transformers_modules"):
             # Installed code needs no permission to run; with this key `pipeline` would ask for it all the same.
             kwargs.pop("custom_pipelines", None)
@@ -117,25 +119,25 @@ class MsaConfig(PreTrainedConfig):
 
         for name in ("audio_dim", "visual_dim"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+                raise MsaError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.num_labels < 1:
-            raise ValueError(f"num_labels: expected at least 1, got {self.num_labels}")
+            raise MsaError(f"num_labels: expected at least 1, got {self.num_labels}")
         if self.num_labels > 1:
             self.label_range = None
         if self.label_range is not None:
             self.label_range = tuple(self.label_range)
             if len(self.label_range) != 2 or not -math.inf < self.label_range[0] < self.label_range[1] < math.inf:
-                raise ValueError(f"label_range: expected (lowest, highest), got {self.label_range}")
+                raise MsaError(f"label_range: expected (lowest, highest), got {self.label_range}")
         if self.text_config is None:
             return  # the one model without text, DeepMLF's audiovisual encoder
         if self.text_config.model_type not in self.supported_text_models:
-            raise ValueError(
+            raise MsaError(
                 f"text_config: {type(self).__name__} is built on {', '.join(self.supported_text_models)}, "
                 f"not on {self.text_config.model_type!r}"
             )
 
         if getattr(self.text_config, "is_decoder", False) and self.text_config.model_type in _ENCODERS:
-            raise ValueError("text_config: expected an encoder, got is_decoder=True")
+            raise MsaError("text_config: expected an encoder, got is_decoder=True")
 
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> tuple[dict, dict]:
@@ -144,7 +146,7 @@ class MsaConfig(PreTrainedConfig):
         found = config_dict.get("model_type") if isinstance(config_dict, dict) else None
         if found != cls.model_type:
             got = "no config.json that names one" if found is None else f"one of {found!r}"
-            raise ValueError(
+            raise MsaError(
                 f"{pretrained_model_name_or_path}: expected a checkpoint of model type {cls.model_type!r}, got {got}"
             )
         return config_dict, kwargs

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 from huggingface_hub.dataclasses import strict
 
 from .configuration_msa import MsaConfig
+from .errors_msa import MsaError
 
 
 @strict
@@ -69,31 +70,31 @@ class PGFNetConfig(MsaConfig):
         super().__post_init__(**kwargs)
         num_layers, width = self.text_config.num_hidden_layers, self.text_config.hidden_size
         if not 0 <= self.fusion_start_layer < num_layers:
-            raise ValueError(
+            raise MsaError(
                 f"fusion_start_layer: expected 0 to {num_layers - 1} for a text model of {num_layers} layers, "
                 f"got {self.fusion_start_layer}"
             )
         if self.fusion_attention_heads == 0 or self.num_fusion_heads < 1 or width % self.num_fusion_heads:
-            raise ValueError(
+            raise MsaError(
                 f"fusion_attention_heads: expected a divisor of the hidden size {width}, "
                 f"got {self.num_fusion_heads if self.fusion_attention_heads is None else self.fusion_attention_heads}"
             )
         sizes = self.adapter_bottleneck
         if isinstance(sizes, list) and len(sizes) != self.num_fusion_layers:
-            raise ValueError(
+            raise MsaError(
                 f"adapter_bottleneck: expected one size for each of the {self.num_fusion_layers} fused layers, "
                 f"got {len(sizes)}"
             )
         if min(sizes) < 0 if isinstance(sizes, list) else sizes < 0:
-            raise ValueError(f"adapter_bottleneck: expected sizes of 0 or more, got {sizes}")
+            raise MsaError(f"adapter_bottleneck: expected sizes of 0 or more, got {sizes}")
         if not math.isfinite(self.gate_init_bias):
-            raise ValueError(f"gate_init_bias: expected a finite number, got {self.gate_init_bias}")
+            raise MsaError(f"gate_init_bias: expected a finite number, got {self.gate_init_bias}")
         for name in ("gate_rank", "classifier_hidden_size"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+                raise MsaError(f"{name}: expected at least 1, got {getattr(self, name)}")
         for name in ("adapter_dropout", "classifier_dropout"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected a rate in [0, 1), got {getattr(self, name)}")
+                raise MsaError(f"{name}: expected a rate in [0, 1), got {getattr(self, name)}")
 
     @property
     def num_fusion_layers(self) -> int:

@@ -6,6 +6,8 @@ stored on a module: a language model may serve two threads.
 Shapes: B batch, L text length, n fusion tokens, D width, V vocabulary.
 """
 
+import functools
+import inspect
 from typing import Any
 
 import torch
@@ -88,6 +90,32 @@ def causal_mask(model: PreTrainedModel, hidden: Tensor, mask: Tensor, cache: Cac
     return create_causal_mask(model.config, hidden, mask.long(), cache)
 
 
+def cache_argument(model: PreTrainedModel, cache: Cache) -> dict[str, Cache]:
+    """Return a cache under the name by which the model's blocks take it.
+
+    Blocks swallow keywords that they do not know; a cache under another name would be ignored without a word, and the
+    fusion tokens would read no text. transformers 5.24 calls `cache` what was `past_key_values` before.
+
+    Args:
+        model: The language model.
+        cache: Keys and values of what stands before; the blocks add their own.
+
+    Raises:
+        TypeError: When the blocks take it under neither name.
+    """
+    block: Any = type(language_model_layers(model)[0])
+    return {_cache_name(block): cache}
+
+
+@functools.cache
+def _cache_name(block: Any) -> str:
+    known = inspect.signature(block.forward).parameters
+    name = next((name for name in ("cache", "past_key_values") if name in known), None)
+    if name is None:
+        raise TypeError(f"{block.__name__}.forward: expected the argument cache or past_key_values, got {list(known)}")
+    return name
+
+
 def can_run_alone(model: PreTrainedModel, embeds: Tensor) -> bool:
     """Return whether nothing asks for the gradient of the text's states, so that they may be computed without one.
 
@@ -128,6 +156,7 @@ def next_token_loss(logits: Tensor, input_ids: Tensor, mask: Tensor, padding_id:
 
 
 __all__ = [
+    "cache_argument",
     "can_run_alone",
     "causal_mask",
     "embed_positions",

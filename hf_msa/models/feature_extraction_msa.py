@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import BatchFeature, FeatureExtractionMixin
 
 from .alignment_msa import Interval, interval_means
+from .errors_msa import MsaError
 
 STREAMS = ("audio", "visual")
 # What transformers writes beside the fields.
@@ -55,7 +56,7 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
         **kwargs: Any,
     ) -> None:
         if unknown := sorted(set(kwargs) - _TRANSFORMERS_KEYS):
-            raise ValueError(f"MsaFeatureExtractor: unknown keyword(s) {', '.join(map(repr, unknown))}")
+            raise MsaError(f"MsaFeatureExtractor: unknown keyword(s) {', '.join(map(repr, unknown))}")
         super().__init__(**kwargs)
         self.audio_dim = audio_dim
         self.visual_dim = visual_dim
@@ -98,16 +99,16 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
             `audio_values` (B, T_a, F_a), `audio_attention_mask` (B, T_a), and the same for visual.
 
         Raises:
-            ValueError: For a wrong number of columns, unequal batch sizes, a missing rate, or an unknown padding.
+            MsaError: For a wrong number of columns, unequal batch sizes, a missing rate, or an unknown padding.
         """
         if padding not in ("longest", "max_length"):
-            raise ValueError(f"padding: expected 'longest' or 'max_length', got {padding!r}")
+            raise MsaError(f"padding: expected 'longest' or 'max_length', got {padding!r}")
         columns = {"audio": audio, "visual": visual, "intervals": intervals, "speaker": speaker}
         sizes = {name: len(column) for name, column in columns.items() if column is not None}
         size = batch_size if batch_size is not None else next(iter(sizes.values()), 0)
         for name, found in sizes.items():
             if found != size:
-                raise ValueError(f"{name}: expected {size} rows as the batch, got {found}")
+                raise MsaError(f"{name}: expected {size} rows as the batch, got {found}")
         data: dict[str, Tensor] = {}
         for stream, arrays, rate in (("audio", audio, audio_rate), ("visual", visual, visual_rate)):
             rows = [self._prepared(stream, i, None if arrays is None else arrays[i], speaker) for i in range(size)]
@@ -137,7 +138,7 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
                 were not seen are normalised with the common set; `adapt` adds speakers later.
 
         Raises:
-            ValueError: For another `by`, a row without the speaker, or frames of a wrong size.
+            MsaError: For another `by`, a row without the speaker, or frames of a wrong size.
         """
         self.audio_statistics, self.visual_statistics = self._measured(dataset, by)
         return self
@@ -149,12 +150,12 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
             dataset: Rows with `audio`, `visual` and `speaker`.
 
         Raises:
-            ValueError: Before `fit(..., by="speaker")`.
+            MsaError: Before `fit(..., by="speaker")`.
         """
         for stream, found in zip(STREAMS, self._measured(dataset, "speaker"), strict=True):
             statistics = getattr(self, f"{stream}_statistics")
             if statistics is None or "speakers" not in statistics:
-                raise ValueError(f"{stream}_statistics: expected statistics fitted by speaker before adapt()")
+                raise MsaError(f"{stream}_statistics: expected statistics fitted by speaker before adapt()")
             statistics["speakers"] |= found["speakers"]
         return self
 
@@ -166,7 +167,7 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
                 unknown.
 
         Raises:
-            ValueError: When both sides are known and differ.
+            MsaError: When both sides are known and differ.
         """
         for key, given in features.items():
             stated = given if isinstance(given, Mapping) else {"name": given}
@@ -174,7 +175,7 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
             for part in ("name", "version"):
                 value, expected = stated.get(part), trained.get(part)
                 if value is not None and expected is not None and value != expected:
-                    raise ValueError(
+                    raise MsaError(
                         f"{key}: expected {expected!r}, on which this model was trained, got {value!r} as {part}"
                     )
 
@@ -187,17 +188,17 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
             needed: Per row, whether it has frames to be placed in time; other rows need no rate.
 
         Raises:
-            ValueError: For a missing or impossible rate, or a wrong number of them.
+            MsaError: For a missing or impossible rate, or a wrong number of them.
         """
         recorded = (getattr(self, f"{stream}_features") or {}).get("rate")
         is_many = isinstance(rate, (list, tuple)) or getattr(rate, "ndim", 0) == 1
         rates = list(rate) if is_many else [rate] * len(needed)
         rates = [recorded if value is None else value for value in rates]
         if len(rates) != len(needed):
-            raise ValueError(f"{stream}_rate: expected one rate or {len(needed)}, got {len(rates)}")
+            raise MsaError(f"{stream}_rate: expected one rate or {len(needed)}, got {len(rates)}")
         for i, value in enumerate(rates):
             if needed[i] and not _is_rate(value):
-                raise ValueError(f"{stream}_rate: expected frames per second, got {value!r} for row {i}")
+                raise MsaError(f"{stream}_rate: expected frames per second, got {value!r} for row {i}")
         return [float(value) if _is_rate(value) else 0.0 for value in rates]
 
     def read_frames(self, stream: str, row: int, array: Any) -> Tensor:
@@ -209,7 +210,7 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
             array: numpy, torch or lists; None, empty, or the NaN that a null of a dataset reads as, is missing.
 
         Raises:
-            ValueError: For anything else than (T, F) numbers.
+            MsaError: For anything else than (T, F) numbers.
         """
         dim = getattr(self, f"{stream}_dim")
         if array is None:
@@ -217,16 +218,16 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
         try:
             frames = _as_tensor(array)
             if frames.is_complex():
-                raise ValueError("complex ones")
+                raise MsaError("complex ones")
             frames = frames.float()
         except (TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(f"{stream}[{row}]: expected numbers of shape (frames, {dim}), got {error}") from error
+            raise MsaError(f"{stream}[{row}]: expected numbers of shape (frames, {dim}), got {error}") from error
         if frames.numel() == 0 or (frames.dim() == 0 and bool(frames.isnan())):
             if frames.dim() == 2 and frames.shape[1] not in (0, dim):
-                raise ValueError(f"{stream}[{row}]: expected shape (frames, {dim}), got {tuple(frames.shape)}")
+                raise MsaError(f"{stream}[{row}]: expected shape (frames, {dim}), got {tuple(frames.shape)}")
             return torch.zeros(0, dim)
         if frames.dim() != 2 or frames.shape[1] != dim:
-            raise ValueError(f"{stream}[{row}]: expected shape (frames, {dim}), got {tuple(frames.shape)}")
+            raise MsaError(f"{stream}[{row}]: expected shape (frames, {dim}), got {tuple(frames.shape)}")
         return frames
 
     def to_dict(self) -> dict[str, Any]:
@@ -239,17 +240,17 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
         for stream in STREAMS:
             dim = getattr(self, f"{stream}_dim")
             if not isinstance(dim, int) or dim < 1:
-                raise ValueError(f"{stream}_dim: expected an integer of at least 1, got {dim!r}")
+                raise MsaError(f"{stream}_dim: expected an integer of at least 1, got {dim!r}")
             statistics = getattr(self, f"{stream}_statistics") or {}
             for own in (statistics, *statistics.get("speakers", {}).values()) if statistics else ():
                 mean, std = (torch.tensor(own.get(key, ()), dtype=torch.float) for key in ("mean", "std"))
                 if mean.shape != (dim,) or std.shape != (dim,):
-                    raise ValueError(f"{stream}_statistics: expected a 'mean' and a 'std' of {dim} columns")
+                    raise MsaError(f"{stream}_statistics: expected a 'mean' and a 'std' of {dim} columns")
                 if not (torch.isfinite(mean) & torch.isfinite(std) & (std > 0)).all():
-                    raise ValueError(f"{stream}_statistics: expected finite means and positive deviations, got {own}")
+                    raise MsaError(f"{stream}_statistics: expected finite means and positive deviations, got {own}")
             columns = (getattr(self, f"{stream}_features") or {}).get("columns")
             if columns is not None and len(columns) != dim:
-                raise ValueError(f"{stream}_features: expected {dim} columns as {stream}_dim, got {len(columns)}")
+                raise MsaError(f"{stream}_features: expected {dim} columns as {stream}_dim, got {len(columns)}")
 
     def _prepared(self, stream: str, row: int, array: Any, speaker: Sequence[str | None] | None) -> Tensor:
         frames = self.read_frames(stream, row, array)
@@ -275,11 +276,11 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
 
     def _measured(self, dataset: Iterable[Mapping[str, Any]], by: str | None) -> tuple[dict, dict]:
         if by not in (None, "speaker"):
-            raise ValueError(f"by: expected None or 'speaker', got {by!r}")
+            raise MsaError(f"by: expected None or 'speaker', got {by!r}")
         sums: dict[tuple[str, str | None], Tensor] = {}
         for index, row in enumerate(dataset):
             if by is not None and row.get(by) is None:
-                raise ValueError(f"by: expected a column {by!r} in every row, got none in row {index}")
+                raise MsaError(f"by: expected a column {by!r} in every row, got none in row {index}")
             for stream in STREAMS:
                 frames = self.read_frames(stream, index, row.get(stream)).double()
                 finite = torch.isfinite(frames)
@@ -288,7 +289,7 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
                 for key in {None, _speaker_name(row[by]) if by else None}:
                     sums[stream, key] = sums.get((stream, key), 0) + sums_3F
         if not sums:
-            raise ValueError("dataset: expected at least one row, got none")
+            raise MsaError("dataset: expected at least one row, got none")
         found = []
         for stream in STREAMS:
             statistics = _mean_and_std(sums[stream, None])

@@ -43,6 +43,7 @@ from torch import Tensor, nn
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_agfn import AGFNConfig
+from .errors_msa import MsaError
 from .layers_agfn import (
     STREAM_ENCODERS,
     CrossModalAttention,
@@ -169,16 +170,16 @@ class AGFNModel(AGFNPreTrainedModel):
             output_gates: Return [`AGFNGates`].
 
         Raises:
-            ValueError: For a stream of another feature size, batch size or mask shape.
+            MsaError: For a stream of another feature size, batch size or mask shape.
         """
         given = inputs_embeds if input_ids is None else input_ids
         if given is None or (input_ids is not None and inputs_embeds is not None):
-            raise ValueError("input_ids: expected either input_ids or inputs_embeds, got both or neither")
+            raise MsaError("input_ids: expected either input_ids or inputs_embeds, got both or neither")
         batch_size, text_length = given.shape[:2]
         if attention_mask is None:
             attention_mask = torch.ones(batch_size, text_length, dtype=torch.long, device=given.device)
         elif attention_mask.shape != (batch_size, text_length):
-            raise ValueError(
+            raise MsaError(
                 f"attention_mask: expected {(batch_size, text_length)} as input_ids, got {tuple(attention_mask.shape)}"
             )
         if output_attentions is None:
@@ -269,7 +270,7 @@ class AGFNForSequenceClassification(AGFNPreTrainedModel):
             output_gates: Return [`AGFNGates`].
 
         Raises:
-            ValueError: For a stream or labels of a shape or value that does not fit.
+            MsaError: For a stream or labels of a shape or value that does not fit.
         """
         output = self.agfn(
             input_ids=input_ids,
@@ -319,10 +320,10 @@ class AGFNForSequenceClassification(AGFNPreTrainedModel):
             batch: What `forward` takes.
 
         Raises:
-            ValueError: In the variant without gates.
+            MsaError: In the variant without gates.
         """
         if self.config.gate_variant == "concat":
-            raise ValueError("explain: expected a model with gates, got gate_variant='concat'")
+            raise MsaError("explain: expected a model with gates, got gate_variant='concat'")
         with evaluating(self):
             output = self(**batch, output_gates=True, return_dict=True)
         gates = output.gates

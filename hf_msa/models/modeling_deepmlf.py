@@ -49,6 +49,7 @@ from transformers.utils import can_return_tuple
 from .av_encoder_deepmlf import AudioVisualEncoder, seqaug
 from .configuration_deepmlf import DeepMLFConfig
 from .decoder_deepmlf import (
+    cache_argument,
     can_run_alone,
     causal_mask,
     embed_positions,
@@ -59,6 +60,7 @@ from .decoder_deepmlf import (
     positions_of,
     special_token_id,
 )
+from .errors_msa import MsaError
 from .layers_deepmlf import FusionTokens, MMBlock, TaskHead
 from .modeling_deepmlf_av import DeepMLFAudioVisualEncoder, explain_by_leaving_out
 from .modeling_msa import (
@@ -147,7 +149,7 @@ class DeepMLFPreTrainedModel(MsaPreTrainedModel):
             kwargs: The same.
 
         Raises:
-            ValueError: The same; and for an audiovisual encoder of other sizes.
+            MsaError: The same; and for an audiovisual encoder of other sizes.
         """
         model = super().from_text_pretrained(name_or_path, config, **kwargs)
         model.copy_feed_forwards()
@@ -164,17 +166,17 @@ class DeepMLFPreTrainedModel(MsaPreTrainedModel):
             kwargs: Of its `from_pretrained`: `revision`, `token`, ...
 
         Raises:
-            ValueError: When it is of other sizes, or has batch norms where this model has none.
+            MsaError: When it is of other sizes, or has batch norms where this model has none.
         """
         stage_one = DeepMLFAudioVisualEncoder.from_pretrained(name_or_path, **kwargs)
         for name in ("av_num_attention_heads", "position_on_zero_steps"):
             theirs, ours = getattr(stage_one.config, name), getattr(self.config, name)
             if theirs != ours:
-                raise ValueError(f"{name}: expected {theirs} as in {name_or_path}, got {ours}")
+                raise MsaError(f"{name}: expected {theirs} as in {name_or_path}, got {ours}")
         try:
             self.base_model.av_encoder.load_state_dict(stage_one.av_encoder.state_dict())
         except RuntimeError as error:
-            raise ValueError(f"av_encoder_name_or_path: expected the sizes of {name_or_path}: {error}") from error
+            raise MsaError(f"av_encoder_name_or_path: expected the sizes of {name_or_path}: {error}") from error
 
 
 class DeepMLFModel(DeepMLFPreTrainedModel):
@@ -227,7 +229,7 @@ class DeepMLFModel(DeepMLFPreTrainedModel):
             output_gates: Return both gates of every MM block, (2,): cross-attention, feed-forward.
 
         Raises:
-            ValueError: For a stream of another feature size, batch size or mask shape, and for a text that does not
+            MsaError: For a stream of another feature size, batch size or mask shape, and for a text that does not
                 fit into the language model's context together with the fusion tokens.
         """
         embeds, text_mask = self._read_text(input_ids, inputs_embeds, attention_mask)
@@ -264,18 +266,18 @@ class DeepMLFModel(DeepMLFPreTrainedModel):
         """Return token embeddings (B, L, D), zeros in the padding, and their mask (B, L) of bool."""
         given = inputs_embeds if input_ids is None else input_ids
         if given is None or (input_ids is not None and inputs_embeds is not None):
-            raise ValueError("input_ids: expected either input_ids or inputs_embeds, got both or neither")
+            raise MsaError("input_ids: expected either input_ids or inputs_embeds, got both or neither")
         size, length = given.shape[:2]
         num_tokens, limit = self.config.num_fusion_tokens, self.config.context_length
         if length < 1 or length + num_tokens > limit:
-            raise ValueError(
+            raise MsaError(
                 f"input_ids: expected 1 to {limit - num_tokens} tokens, so that with {num_tokens} fusion tokens they "
                 f"fit into the text model's context of {limit}, got {length}"
             )
         if attention_mask is None:
             attention_mask = torch.ones(size, length, dtype=torch.long, device=given.device)
         elif attention_mask.shape != (size, length):
-            raise ValueError(
+            raise MsaError(
                 f"attention_mask: expected {(size, length)} as input_ids, got {tuple(attention_mask.shape)}"
             )
         mask = attention_mask.to(given.device).bool()
@@ -324,7 +326,7 @@ class DeepMLFModel(DeepMLFPreTrainedModel):
             hidden_states = [text]
             if num_alone:
                 options = position_arguments(lm, text, positions[:, :length])
-                options |= {"attention_mask": causal_mask(lm, text, text_mask), "past_key_values": cache}
+                options |= {"attention_mask": causal_mask(lm, text, text_mask)} | cache_argument(lm, cache)
                 for number in range(num_alone):
                     text = layers[number](text, **options)
                     hidden_states.append(text)
@@ -332,7 +334,7 @@ class DeepMLFModel(DeepMLFPreTrainedModel):
         fusion = embed_positions(lm, fusion, positions[:, length:])
         if num_alone:
             options = position_arguments(lm, fusion, positions[:, length:])
-            options |= {"attention_mask": causal_mask(lm, fusion, mask, cache), "past_key_values": cache}
+            options |= {"attention_mask": causal_mask(lm, fusion, mask, cache)} | cache_argument(lm, cache)
             for number in range(num_alone):
                 fusion = layers[number](fusion, **options)
                 if not self.config.ffn_on_text:
@@ -423,7 +425,7 @@ class DeepMLFForSequenceClassification(DeepMLFPreTrainedModel):
             output_gates: Return both gates of every MM block.
 
         Raises:
-            ValueError: For a stream or labels of a shape or value that does not fit, or too long a text.
+            MsaError: For a stream or labels of a shape or value that does not fit, or too long a text.
         """
         output = self.deepmlf(
             input_ids=input_ids,

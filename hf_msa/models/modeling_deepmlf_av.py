@@ -30,6 +30,7 @@ from transformers.utils import can_return_tuple
 
 from .av_encoder_deepmlf import AudioVisualEncoder, StreamLinear
 from .configuration_deepmlf_av import DeepMLFAudioVisualConfig
+from .errors_msa import MsaError
 from .modeling_msa import MsaExplanation, MsaOutput, MsaPreTrainedModel, evaluating, masked_stream, msa_loss
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class DeepMLFAudioVisualEncoder(MsaPreTrainedModel):
         if config is None:
             config = cls.config_class(**{"text_model_name_or_path": str(name_or_path)} | kwargs)
         elif kwargs:
-            raise ValueError(f"config: expected either a configuration or its fields, got both, with {sorted(kwargs)}")
+            raise MsaError(f"config: expected either a configuration or its fields, got both, with {sorted(kwargs)}")
         return cls._from_config(config, dtype=dtype)
 
     def freeze_text_model(self) -> None:
@@ -104,11 +105,11 @@ class DeepMLFAudioVisualEncoder(MsaPreTrainedModel):
             output_hidden_states: Return the joint steps (B, T, D), and as fused state the last of them.
 
         Raises:
-            ValueError: For a stream or labels of a shape or value that does not fit, and for no stream at all.
+            MsaError: For a stream or labels of a shape or value that does not fit, and for no stream at all.
         """
         given = next((x for x in (audio_values, visual_values, input_ids) if x is not None), None)
         if given is None:
-            raise ValueError("audio_values: expected audio_values or visual_values, got neither")
+            raise MsaError("audio_values: expected audio_values or visual_values, got neither")
         if output_hidden_states is None:
             output_hidden_states = bool(self.config.output_hidden_states)
         size, like = given.shape[0], self.classifier.weight

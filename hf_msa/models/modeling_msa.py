@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from .configuration_msa import MsaConfig
+from .errors_msa import MsaError
 
 # Keywords of `from_text_pretrained` that say how to fetch and load the text model; all others are configuration.
 _LOADING_KEYS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
@@ -135,7 +136,7 @@ class MsaPreTrainedModel(PreTrainedModel):
                 since fresh weights do not train in half precision) and `attn_implementation`.
 
         Raises:
-            ValueError: When the text model is of a family that this model is not built on or of other sizes than
+            MsaError: When the text model is of a family that this model is not built on or of other sizes than
                 `config` says, or a field is unknown.
         """
         loading = {key: kwargs.pop(key) for key in _LOADING_KEYS if key in kwargs}
@@ -147,7 +148,7 @@ class MsaPreTrainedModel(PreTrainedModel):
             text_config = AutoConfig.from_pretrained(name_or_path, **loading)
             config = cls.config_class(text_config=text_config, **kwargs)
         elif kwargs:
-            raise ValueError(f"config: expected either a configuration or its fields, got both, with {sorted(kwargs)}")
+            raise MsaError(f"config: expected either a configuration or its fields, got both, with {sorted(kwargs)}")
 
         pretrained = cls.text_auto_class.from_pretrained(name_or_path, **loading, **building)
         model = cls._from_config(config, **building)
@@ -155,9 +156,7 @@ class MsaPreTrainedModel(PreTrainedModel):
         # A pooler or a head of the pretrained model has no place here; what is needed must be there.
         wrong = [key for key in wanted if key not in weights or weights[key].shape != wanted[key].shape]
         if wrong:
-            raise ValueError(
-                f"{name_or_path}: expected the weights that text_config describes, but not for {wrong[0]}"
-            )
+            raise MsaError(f"{name_or_path}: expected the weights that text_config describes, but not for {wrong[0]}")
         model.text_model.load_state_dict({key: weights[key] for key in wanted})
         model.adopt_text_model(pretrained)
         return model
@@ -174,7 +173,7 @@ class MsaPreTrainedModel(PreTrainedModel):
         """Load a checkpoint; see `PreTrainedModel.from_pretrained` for the arguments.
 
         Raises:
-            ValueError: When the checkpoint is of another model type, a file is damaged, an index names shards outside
+            MsaError: When the checkpoint is of another model type, a file is damaged, an index names shards outside
                 of the folder, or weights are missing, of another size or without a place, where transformers would
                 warn and go on with random ones.
         """
@@ -189,11 +188,11 @@ class MsaPreTrainedModel(PreTrainedModel):
         except Exception as error:
             # The class of safetensors' errors lives in a library that checkpoints do not import.
             if type(error).__name__ == "SafetensorError":
-                raise ValueError(f"{place}: expected whole weights, got a damaged file ({error})") from error
+                raise MsaError(f"{place}: expected whole weights, got a damaged file ({error})") from error
             raise
         if info["mismatched_keys"] and not allows_mismatch:
             key, found, expected = min(info["mismatched_keys"])
-            raise ValueError(f"{place}: expected {key} of shape {tuple(expected)} by config.json, got {tuple(found)}")
+            raise MsaError(f"{place}: expected {key} of shape {tuple(expected)} by config.json, got {tuple(found)}")
         # A head may be missing, when a base model is loaded into a class with one; nothing else may.
         is_base = model.base_model is model
         for kind, keys in (
@@ -202,7 +201,7 @@ class MsaPreTrainedModel(PreTrainedModel):
             ("has, beside what config.json describes,", [] if config_is_quantized(model) else info["unexpected_keys"]),
         ):
             if keys:
-                raise ValueError(f"{place}: the checkpoint {kind} {len(keys)} weights, among them {min(keys)}")
+                raise MsaError(f"{place}: the checkpoint {kind} {len(keys)} weights, among them {min(keys)}")
         model.freeze_text_model()
         return (model, info) if wants_info else model
 
@@ -214,14 +213,14 @@ def refuse_shards_elsewhere(place: Any) -> None:
         place: Folder or repository of a checkpoint.
 
     Raises:
-        ValueError: It names index and file.
+        MsaError: It names index and file.
     """
     indices = sorted(Path(place).glob("*.index.json")) if isinstance(place, (str, Path)) else []
     for index in indices:
         names = json.loads(index.read_text(encoding="utf-8")).get("weight_map", {}).values()
         for name in sorted(set(map(str, names))):
             if name != Path(name).name or "\\" in name:
-                raise ValueError(f"{index}: expected names of files beside it, got {name!r}")
+                raise MsaError(f"{index}: expected names of files beside it, got {name!r}")
 
 
 def text_encoder_from_config(text_config: Any) -> PreTrainedModel:
@@ -256,18 +255,18 @@ def masked_stream(
         values (B, T, F) and mask (B, T) of bool.
 
     Raises:
-        ValueError: For another feature size, batch size or mask shape.
+        MsaError: For another feature size, batch size or mask shape.
     """
     if values is None:
         return like.new_zeros(batch_size, 1, dim), like.new_zeros(batch_size, 1, dtype=torch.bool)
     if values.dim() != 3 or values.shape[0] != batch_size or values.shape[2] != dim:
-        raise ValueError(
+        raise MsaError(
             f"{name}_values: expected (batch {batch_size}, frames, config.{name}_dim {dim}), got {tuple(values.shape)}"
         )
     if mask is None:
         mask = values.new_ones(values.shape[:2], dtype=torch.bool)
     elif mask.shape != values.shape[:2]:
-        raise ValueError(
+        raise MsaError(
             f"{name}_attention_mask: expected {tuple(values.shape[:2])} as {name}_values, got {tuple(mask.shape)}"
         )
     if values.shape[1] == 0:
@@ -286,14 +285,14 @@ def msa_loss(logits: Tensor, labels: Tensor, config: MsaConfig) -> Tensor:
         config: Says which loss.
 
     Raises:
-        ValueError: For labels of another shape and, where looking costs no synchronisation (on the CPU), for NaN and
+        MsaError: For labels of another shape and, where looking costs no synchronisation (on the CPU), for NaN and
             for classes that do not exist.
     """
     labels = labels.to(logits.device)
     if labels.dim() == 2 and labels.shape[1] == 1:
         labels = labels.squeeze(1)
     if labels.shape != logits.shape[:1]:
-        raise ValueError(f"labels: expected shape ({logits.shape[0]},), got {tuple(labels.shape)}")
+        raise MsaError(f"labels: expected shape ({logits.shape[0]},), got {tuple(labels.shape)}")
     if labels.device.type == "cpu" and not torch.compiler.is_compiling():
         _check_labels(labels, config.num_labels)
     if config.num_labels > 1:
@@ -311,7 +310,7 @@ def _check_labels(labels: Tensor, num_labels: int) -> None:
         expected = f"a class from 0 to {num_labels - 1}"
     if wrong.any():
         row = int(wrong.nonzero()[0])
-        raise ValueError(f"labels: expected {expected}, got {labels[row].item()} in row {row}")
+        raise MsaError(f"labels: expected {expected}, got {labels[row].item()} in row {row}")
 
 
 @contextlib.contextmanager

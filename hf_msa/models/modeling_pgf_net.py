@@ -46,6 +46,7 @@ from transformers.masking_utils import create_bidirectional_mask
 from transformers.utils import can_return_tuple
 
 from .configuration_pgf_net import PGFNetConfig
+from .errors_msa import MsaError
 from .layers_pgf_net import AudioVisualBank, PGFNetLayer, SubNet
 from .modeling_msa import (
     MsaExplanation,
@@ -137,10 +138,10 @@ class PGFNetModel(PGFNetPreTrainedModel):
             output_gates: Return the gates, one (B, L, D) per fused layer, None in a variant without gates.
 
         Raises:
-            ValueError: For a stream of another feature size, batch size or mask shape.
+            MsaError: For a stream of another feature size, batch size or mask shape.
         """
         if (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("input_ids: expected either input_ids or inputs_embeds, got both or neither")
+            raise MsaError("input_ids: expected either input_ids or inputs_embeds, got both or neither")
         if output_attentions is None:
             output_attentions = bool(self.config.output_attentions)
         if output_hidden_states is None:
@@ -149,7 +150,7 @@ class PGFNetModel(PGFNetPreTrainedModel):
         hidden = self.embed_text(input_ids, inputs_embeds)
         batch_size, text_length = hidden.shape[:2]
         if attention_mask is not None and attention_mask.shape != (batch_size, text_length):
-            raise ValueError(
+            raise MsaError(
                 f"attention_mask: expected {(batch_size, text_length)} as input_ids, got {tuple(attention_mask.shape)}"
             )
         audio, audio_mask = masked_stream(
@@ -234,7 +235,7 @@ class PGFNetForSequenceClassification(PGFNetPreTrainedModel):
             output_gates: Return the gates.
 
         Raises:
-            ValueError: For a stream or labels of a shape or value that does not fit.
+            MsaError: For a stream or labels of a shape or value that does not fit.
         """
         output = self.pgf_net(
             input_ids=input_ids,
@@ -279,10 +280,10 @@ class PGFNetForSequenceClassification(PGFNetPreTrainedModel):
             batch: The rest of what `forward` takes.
 
         Raises:
-            ValueError: In a variant without gates.
+            MsaError: In a variant without gates.
         """
         if not self.config.use_gate:
-            raise ValueError("explain: expected a model with gates, got use_gate=False")
+            raise MsaError("explain: expected a model with gates, got use_gate=False")
         with evaluating(self):
             output = self(
                 input_ids=input_ids,

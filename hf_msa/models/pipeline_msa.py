@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from transformers import Pipeline
 
+from .errors_msa import MsaError
+
 # What rows of a corpus have beside the inputs.
 _IGNORED_KEYS = ("id", "label", "labels", "label_text", "label_audio", "label_visual")
 _INPUT_KEYS = (
@@ -62,7 +64,7 @@ class MsaPipeline(Pipeline):
 
     def _sanitize_parameters(self, explain: bool | None = None, **unknown: Any) -> tuple[dict, dict, dict]:
         if unknown:
-            raise ValueError(f"pipeline: unknown argument(s) {', '.join(map(repr, sorted(unknown)))}")
+            raise MsaError(f"pipeline: unknown argument(s) {', '.join(map(repr, sorted(unknown)))}")
         parameters = {} if explain is None else {"explain": explain}
         return parameters, parameters, {}
 
@@ -70,12 +72,12 @@ class MsaPipeline(Pipeline):
         """Make a batch of one.
 
         Raises:
-            ValueError: For an input that is not a mapping or has unknown keys, and as the processor.
+            MsaError: For an input that is not a mapping or has unknown keys, and as the processor.
         """
         if not isinstance(input_, Mapping):
-            raise ValueError(f"pipeline: expected a mapping with 'text', 'audio' or 'visual', got {type(input_)}")
+            raise MsaError(f"pipeline: expected a mapping with 'text', 'audio' or 'visual', got {type(input_)}")
         if unknown := sorted(set(input_) - {*_INPUT_KEYS, *_IGNORED_KEYS}):
-            raise ValueError(f"pipeline: unknown key(s) {', '.join(map(repr, unknown))}; expected {_INPUT_KEYS}")
+            raise MsaError(f"pipeline: unknown key(s) {', '.join(map(repr, unknown))}; expected {_INPUT_KEYS}")
         batch = self.processor(
             **{key: input_.get(key) for key in ("audio_features", "visual_features")},
             **{key: None if input_.get(key) is None else [input_[key]] for key in _INPUT_KEYS[:7]},

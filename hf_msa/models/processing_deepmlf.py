@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from transformers import BatchEncoding
 
+from .errors_msa import MsaError
 from .processing_msa import MsaProcessor
 
 
@@ -16,7 +17,7 @@ class DeepMLFProcessor(MsaProcessor):
     text leaves room in the model's context for the fusion tokens.
 
     Raises:
-        ValueError: As [`MsaProcessor`]; and for a tokenizer without any of these tokens.
+        MsaError: As [`MsaProcessor`]; and for a tokenizer without any of these tokens.
     """
 
     default_alignment: ClassVar[str] = "none"
@@ -27,14 +28,14 @@ class DeepMLFProcessor(MsaProcessor):
         self.tokenizer.padding_side = self.tokenizer.truncation_side = "right"
         if self.tokenizer.pad_token is None:
             if self.tokenizer.eos_token is None:
-                raise ValueError("tokenizer: expected a padding or an end-of-sequence token, got neither")
+                raise MsaError("tokenizer: expected a padding or an end-of-sequence token, got neither")
             self.tokenizer.pad_token = self.tokenizer.eos_token
 
     def _tokenize(self, texts: list[str], padding: str) -> BatchEncoding:
         if not all(texts) and not self.tokenizer("")["input_ids"]:
             token = self.tokenizer.bos_token or self.tokenizer.eos_token
             if token is None:
-                raise ValueError("tokenizer: expected a token for a missing text, got neither bos_token nor eos_token")
+                raise MsaError("tokenizer: expected a token for a missing text, got neither bos_token nor eos_token")
             texts = [text or token for text in texts]
         return super()._tokenize(texts, padding)
 

@@ -18,6 +18,7 @@ from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 from transformers.utils import logging
 
 from .alignment_msa import Word, fill_times, find_words, read_words, token_intervals, words_of_tokens
+from .errors_msa import MsaError
 from .feature_extraction_msa import STREAMS, MsaFeatureExtractor
 
 # Under transformers' own name, so that its verbosity settings reach this file wherever it was loaded from.
@@ -45,7 +46,7 @@ class MsaProcessor(ProcessorMixin):
         vocab_size: Entries of the tokenizer when the processor was saved, to notice one that was not saved whole.
 
     Raises:
-        ValueError: For another alignment or stream, or a tokenizer without character positions.
+        MsaError: For another alignment or stream, or a tokenizer without character positions.
     """
 
     default_alignment: ClassVar[str] = "none"
@@ -65,7 +66,7 @@ class MsaProcessor(ProcessorMixin):
         super().__init__(feature_extractor, tokenizer)
         # Without its files transformers makes an empty tokenizer, to which every word is unknown, and says nothing.
         if vocab_size is not None and vocab_size != len(tokenizer):
-            raise ValueError(
+            raise MsaError(
                 f"tokenizer: expected {vocab_size} entries as when it was saved, got {len(tokenizer)}; "
                 "its files are missing or of another one"
             )
@@ -75,14 +76,14 @@ class MsaProcessor(ProcessorMixin):
         # A list, as it comes back from JSON, in the one order.
         self.streams = [stream for stream in ("text", *STREAMS) if stream in streams]
         if not self.streams or len(self.streams) < len(streams):
-            raise ValueError(f"streams: expected some of text, audio, visual, each once, got {list(streams)}")
+            raise MsaError(f"streams: expected some of text, audio, visual, each once, got {list(streams)}")
         if self.alignment not in ("word", "none"):
-            raise ValueError(f"alignment: expected 'word' or 'none', got {alignment!r}")
+            raise MsaError(f"alignment: expected 'word' or 'none', got {alignment!r}")
         if not tokenizer.is_fast:
-            raise ValueError(f"tokenizer: expected a fast tokenizer, which knows positions, got {type(tokenizer)}")
+            raise MsaError(f"tokenizer: expected a fast tokenizer, which knows positions, got {type(tokenizer)}")
         num_special = tokenizer.num_special_tokens_to_add()
         if max_text_length is not None and max_text_length <= num_special:
-            raise ValueError(
+            raise MsaError(
                 f"max_text_length: expected more than the {num_special} special tokens, got {max_text_length}"
             )
         self._prepare_tokenizer()
@@ -109,12 +110,12 @@ class MsaProcessor(ProcessorMixin):
                 `revision`, `token`, `cache_dir`, `local_files_only`, `subfolder`, `force_download` for fetching.
 
         Raises:
-            ValueError: For an unknown keyword.
+            MsaError: For an unknown keyword.
         """
         loading = {key: kwargs.pop(key) for key in _LOADING_KEYS if key in kwargs}
         known = set(inspect.signature(MsaFeatureExtractor.__init__).parameters) - {"self", "kwargs"}
         if unknown := sorted(set(kwargs) - known):
-            raise ValueError(f"{cls.__name__}: unknown keyword(s) {', '.join(map(repr, unknown))}")
+            raise MsaError(f"{cls.__name__}: unknown keyword(s) {', '.join(map(repr, unknown))}")
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, **loading)
         config = AutoConfig.from_pretrained(name_or_path, **loading)
         limit = min(tokenizer.model_max_length, _num_positions(config) - cls.reserved_positions)
@@ -171,7 +172,7 @@ class MsaProcessor(ProcessorMixin):
             same for visual. With alignment "word", T_a = T_v = L.
 
         Raises:
-            ValueError: When a row has no stream at all, streams have unequal numbers of rows, words do not match the
+            MsaError: When a row has no stream at all, streams have unequal numbers of rows, words do not match the
                 text or are missing, a feature size, rate or feature name is wrong, or a stream is given that the model
                 was not trained with.
         """
@@ -185,12 +186,12 @@ class MsaProcessor(ProcessorMixin):
             if column is not None
         }
         if return_tensors not in ("pt", "np"):
-            raise ValueError(f"return_tensors: expected 'pt' or 'np', got {return_tensors!r}")
+            raise MsaError(f"return_tensors: expected 'pt' or 'np', got {return_tensors!r}")
         if not sizes or len(set(sizes.values())) > 1:
-            raise ValueError(f"batch: expected the same number of rows in every stream, got {sizes or 'no stream'}")
+            raise MsaError(f"batch: expected the same number of rows in every stream, got {sizes or 'no stream'}")
         size = next(iter(sizes.values()))
         if size == 0:
-            raise ValueError("batch: expected at least one row, got none")
+            raise MsaError("batch: expected at least one row, got none")
         texts = [self._read_text(entry, i) for i, entry in enumerate([None] * size if text is None else text)]
         if "text" not in self.streams and any(texts):
             raise self._untrained("text")
@@ -206,7 +207,7 @@ class MsaProcessor(ProcessorMixin):
         for i, entry in enumerate(texts):
             if not entry and all(rows is None or not len(rows[i]) for rows in frames.values()):
                 streams = " or ".join(filter(None, [", ".join(self.streams[:-1]), self.streams[-1]]))
-                raise ValueError(f"batch: expected {streams} in every row, got none in row {i}")
+                raise MsaError(f"batch: expected {streams} in every row, got none in row {i}")
         self.feature_extractor.check_features(audio_features=audio_features, visual_features=visual_features)
         if audio_rate is None and isinstance(audio_features, Mapping):
             audio_rate = audio_features.get("rate")
@@ -244,7 +245,7 @@ class MsaProcessor(ProcessorMixin):
             The batch, with `labels` (B,) where the rows have them: float32 scores, int64 classes.
 
         Raises:
-            ValueError: As `__call__`; for rows of which only some have a label, and for labels that are NaN.
+            MsaError: As `__call__`; for rows of which only some have a label, and for labels that are NaN.
         """
         rows = list(rows)
         left_out = {"text", *STREAMS} - set(self.streams)
@@ -307,8 +308,8 @@ class MsaProcessor(ProcessorMixin):
             for at in groups.values()
         ]
 
-    def _untrained(self, stream: str) -> ValueError:
-        return ValueError(f"{stream}: expected none, since this model was trained with {', '.join(self.streams)} only")
+    def _untrained(self, stream: str) -> MsaError:
+        return MsaError(f"{stream}: expected none, since this model was trained with {', '.join(self.streams)} only")
 
     def _prepare_tokenizer(self) -> None:
         """Set what the text model wants of its tokenizer; an encoder's is right as it is."""
@@ -355,7 +356,7 @@ class MsaProcessor(ProcessorMixin):
                 intervals.append([])
                 continue
             if words is None or words[i] is None:
-                raise ValueError(f"words: expected words with times for alignment='word', got none for row {i}")
+                raise MsaError(f"words: expected words with times for alignment='word', got none for row {i}")
             read: list[Word] = read_words(words[i], i)
             spans = find_words(text, read, i)
             times, num_filled = fill_times(read, durations[i])
@@ -376,7 +377,7 @@ def _read_text(entry: Any, row: int) -> str:
     if entry is None:
         return ""
     if not isinstance(entry, str):
-        raise ValueError(f"text[{row}]: expected a string or None, got {entry!r}")
+        raise MsaError(f"text[{row}]: expected a string or None, got {entry!r}")
     # Only space is as good as nothing, but some tokenizers make tokens of it.
     return entry if entry.strip() else ""
 
@@ -401,7 +402,7 @@ def _read_labels(labels: list[Any], names: list[Any]) -> Tensor:
     labels = [label.item() if getattr(label, "ndim", None) == 0 else label for label in labels]
     for label, name in zip(labels, names, strict=True):
         if isinstance(label, bool) or not isinstance(label, (int, float)) or not math.isfinite(label):
-            raise ValueError(f"label: expected a finite number, got {label!r} in row {name!r}")
+            raise MsaError(f"label: expected a finite number, got {label!r} in row {name!r}")
     is_class = all(isinstance(label, int) for label in labels)
     return torch.tensor(labels, dtype=torch.long if is_class else torch.float)
 

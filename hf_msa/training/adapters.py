@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import peft
-from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoConfig, PreTrainedModel
+from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoConfig, AutoProcessor, PreTrainedModel
 
+from hf_msa.errors import MsaError
+from hf_msa.evaluation.results import RESULTS_FILE
 from hf_msa.models import MsaConfig, MsaPreTrainedModel
+from hf_msa.pretrained.checkpoint import save_checkpoint
 
 _MAX_RANK = 1024  # ours: beyond the width of any text model that fits beside it, a slip of the pen fills the memory
 
@@ -36,16 +39,16 @@ def add_lora(
         The model as PEFT wraps it; train it with any Trainer, then `merge_lora` or `save_adapter`.
 
     Raises:
-        ValueError: For a number out of range, or no layer of that name.
+        MsaError: For a number out of range, or no layer of that name.
     """
     if not 1 <= r <= _MAX_RANK:
-        raise ValueError(f"r: expected a rank of LoRA from 1 to {_MAX_RANK}, got {r}")
+        raise MsaError(f"r: expected a rank of LoRA from 1 to {_MAX_RANK}, got {r}")
     if not 0 < lora_alpha < math.inf:
-        raise ValueError(f"lora_alpha: expected a finite number above 0, got {lora_alpha}")
+        raise MsaError(f"lora_alpha: expected a finite number above 0, got {lora_alpha}")
     if not 0 <= lora_dropout < 1:
-        raise ValueError(f"lora_dropout: expected a rate in [0, 1), got {lora_dropout}")
+        raise MsaError(f"lora_dropout: expected a rate in [0, 1), got {lora_dropout}")
     if not target_modules:
-        raise ValueError("target_modules: expected at least one name of a linear layer, got none")
+        raise MsaError("target_modules: expected at least one name of a linear layer, got none")
     lora = peft.LoraConfig(
         r=r,
         lora_alpha=lora_alpha,
@@ -94,20 +97,52 @@ def load_adapter(
         kwargs: `revision`, `token`, `cache_dir`, `local_files_only` of the adapter.
 
     Raises:
-        ValueError: When the checkpoint is of no model of this package, or does not say where its text model is.
+        MsaError: When the checkpoint is of no model of this package, or does not say where its text model is.
     """
     source = str(folder_or_repo)
     if Path(source).is_dir() and not (Path(source) / "adapter_config.json").exists():
-        raise ValueError(f"{source}: expected an adapter, got no adapter_config.json; is it a merged checkpoint?")
+        raise MsaError(f"{source}: expected an adapter, got no adapter_config.json; is it a merged checkpoint?")
     config = AutoConfig.from_pretrained(source, **kwargs)
     if not isinstance(config, MsaConfig):
-        raise ValueError(f"{source}: expected an adapter of this package, got model type {config.model_type!r}")
+        raise MsaError(f"{source}: expected an adapter of this package, got model type {config.model_type!r}")
     place = {"name_or_path": config.text_model_name_or_path, "revision": config.text_model_revision}
     if text_model_name_or_path is not None:
         place = {"name_or_path": text_model_name_or_path}
     if place["name_or_path"] is None:
-        raise ValueError("text_model_name_or_path: expected a repository or folder, since this adapter records none")
+        raise MsaError("text_model_name_or_path: expected a repository or folder, since this adapter records none")
     model_class = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
     base = model_class.from_text_pretrained(**place, config=config)
     model = peft.PeftModel.from_pretrained(base, source, is_trainable=not merge, **kwargs)
     return merge_lora(model).eval() if merge else model
+
+
+def is_adapter(folder: str | Path) -> bool:
+    """Return whether a folder holds the adapter-only form.
+
+    Args:
+        folder: Of a checkpoint.
+    """
+    return (Path(folder) / "adapter_config.json").is_file()
+
+
+def merge_adapter(folder: str | Path, output: Path) -> Path:
+    """Load an adapter onto its text model and write the merged checkpoint, with its results.
+
+    Args:
+        folder: What `save_adapter` wrote, with the processor.
+        output: Is created.
+
+    Returns:
+        The output.
+
+    Raises:
+        MsaError: As `load_adapter`.
+    """
+    save_checkpoint(load_adapter(folder), AutoProcessor.from_pretrained(folder), output)
+    results = Path(folder) / RESULTS_FILE
+    if results.is_file():
+        (output / RESULTS_FILE).write_bytes(results.read_bytes())
+    return output
+
+
+__all__ = ["add_lora", "is_adapter", "load_adapter", "merge_adapter", "merge_lora", "save_adapter"]

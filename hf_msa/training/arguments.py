@@ -11,6 +11,8 @@ from transformers.integrations.integration_utils import (
     get_available_reporting_integrations,
 )
 
+from hf_msa.errors import RecipeError
+
 
 @dataclass
 class MsaTrainingArguments(TrainingArguments):
@@ -82,35 +84,35 @@ class MsaTrainingArguments(TrainingArguments):
         if self.greater_is_better is None and self.metric_for_best_model in ("mae", "eval_mae"):
             self.greater_is_better = False
         if self.early_stopping_patience is not None and self.early_stopping_patience < 1:
-            raise ValueError(
+            raise RecipeError(
                 f"early_stopping_patience: expected at least 1 or None, got {self.early_stopping_patience}"
             )
         for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+                raise RecipeError(f"{name}: expected at least 1, got {getattr(self, name)}")
         for name in ("learning_rate", "weight_decay", "max_grad_norm", "num_train_epochs", "feature_noise"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name}: expected a finite number of 0 or more, got {getattr(self, name)}")
+                raise RecipeError(f"{name}: expected a finite number of 0 or more, got {getattr(self, name)}")
         if not 0 <= self.stream_dropout <= 1:
-            raise ValueError(f"stream_dropout: expected a probability in [0, 1], got {self.stream_dropout}")
+            raise RecipeError(f"stream_dropout: expected a probability in [0, 1], got {self.stream_dropout}")
         if self.max_grad_value is not None and not 0 < self.max_grad_value < math.inf:
-            raise ValueError(f"max_grad_value: expected a number above 0 or None, got {self.max_grad_value}")
+            raise RecipeError(f"max_grad_value: expected a number above 0 or None, got {self.max_grad_value}")
         try:
             re.compile(self.max_grad_value_except or "")
         except re.error as error:
-            raise ValueError(
+            raise RecipeError(
                 f"max_grad_value_except: expected a regular expression, got {self.max_grad_value_except!r} ({error})"
             ) from error
         for pattern, rate in (self.learning_rates or {}).items():
             if not rate >= 0:
-                raise ValueError(f"learning_rates: expected rates of 0 or more, got {rate} for {pattern!r}")
+                raise RecipeError(f"learning_rates: expected rates of 0 or more, got {rate} for {pattern!r}")
         super().__post_init__()
         # Trainer would say so in the middle of its construction, with a RuntimeError.
         installed = {*get_available_reporting_integrations(), "flyte"}  # which that function leaves out
         missing = [name for name in self.report_to if name not in installed]
         if missing:
             known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
-            raise ValueError(
+            raise RecipeError(
                 f"report_to: expected none, all, or installed ones of {known}, got {', '.join(map(str, missing))}"
             )
 

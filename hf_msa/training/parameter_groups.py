@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from torch import nn
 from torch.optim import Optimizer
 
+from hf_msa.errors import MsaError
+
 
 def match_learning_rates(model: nn.Module, learning_rates: Mapping[str, float]) -> dict[str, float]:
     """Return the learning rate of every trainable parameter that a pattern names.
@@ -15,7 +17,7 @@ def match_learning_rates(model: nn.Module, learning_rates: Mapping[str, float]) 
         learning_rates: Regular expressions, searched for in the parameters' names, and their rates.
 
     Raises:
-        ValueError: When two patterns name one parameter, or a pattern names none that is trained.
+        MsaError: When two patterns name one parameter, or a pattern names none that is trained.
     """
     rates: dict[str, float] = {}
     owners: dict[str, str] = {}
@@ -24,14 +26,12 @@ def match_learning_rates(model: nn.Module, learning_rates: Mapping[str, float]) 
         try:
             found = [name for name in names if re.search(pattern, name)]
         except re.error as error:
-            raise ValueError(f"learning_rates: expected a regular expression, got {pattern!r} ({error})") from error
+            raise MsaError(f"learning_rates: expected a regular expression, got {pattern!r} ({error})") from error
         if not found:
-            raise ValueError(
-                f"learning_rates: expected patterns of trained parameters, got {pattern!r} that fits none"
-            )
+            raise MsaError(f"learning_rates: expected patterns of trained parameters, got {pattern!r} that fits none")
         for name in found:
             if name in owners:
-                raise ValueError(
+                raise MsaError(
                     f"learning_rates: expected one pattern per parameter, got {owners[name]!r} and {pattern!r} "
                     f"for {name}"
                 )
@@ -50,7 +50,7 @@ def split_parameter_groups(optimizer: Optimizer, model: nn.Module, learning_rate
         learning_rates: As for `match_learning_rates`.
 
     Raises:
-        ValueError: As `match_learning_rates`, and when a trainable parameter is in no group or in two.
+        MsaError: As `match_learning_rates`, and when a trainable parameter is in no group or in two.
     """
     rates = match_learning_rates(model, learning_rates)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
@@ -70,13 +70,13 @@ def check_parameter_groups(optimizer: Optimizer, model: nn.Module) -> None:
     """Refuse an optimizer that forgets a trainable parameter, trains one twice, or trains a frozen one.
 
     Raises:
-        ValueError: It names the parameter.
+        MsaError: It names the parameter.
     """
     seen = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
     for name, parameter in model.named_parameters():
         expected, count = int(parameter.requires_grad), seen.count(id(parameter))
         if count != expected:
-            raise ValueError(f"optimizer: expected {name} in {expected} parameter groups, got it in {count}")
+            raise MsaError(f"optimizer: expected {name} in {expected} parameter groups, got it in {count}")
 
 
 __all__ = ["check_parameter_groups", "match_learning_rates", "split_parameter_groups"]

@@ -19,11 +19,12 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import yaml
 from transformers import CONFIG_MAPPING, HfArgumentParser
 
+from hf_msa.data.named import without_folders
+from hf_msa.errors import RecipeError
 from hf_msa.models import MsaConfig, MsaFeatureExtractor, MsaProcessor
 
 from .adapters import add_lora
 from .arguments import MsaTrainingArguments
-from .corpus import without_folders
 
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 _MAX_DEPTH = 20  # of lists and mappings in each other; ours
@@ -72,27 +73,27 @@ class Recipe:
         """Check what can be checked without loading anything."""
         known = sorted(config.model_type for config in MsaConfig.__subclasses__())
         if self.model_type not in known:
-            raise ValueError(f"model_type: expected one of {', '.join(known)}, got {self.model_type!r}")
+            raise RecipeError(f"model_type: expected one of {', '.join(known)}, got {self.model_type!r}")
         streams = ("text", "audio", "visual")
         if not self.streams or not set(self.streams) <= set(streams):
-            raise ValueError(f"streams: expected some of {', '.join(streams)}, got {self.streams}")
+            raise RecipeError(f"streams: expected some of {', '.join(streams)}, got {self.streams}")
         self.streams = [stream for stream in streams if stream in self.streams]
         if (
             not self.seeds
             or len(set(self.seeds)) < len(self.seeds)
             or not all(0 <= seed < 2**32 for seed in self.seeds)  # numpy's limit
         ):
-            raise ValueError(f"seeds: expected different numbers from 0 to 2**32 - 1, got {self.seeds}")
+            raise RecipeError(f"seeds: expected different numbers from 0 to 2**32 - 1, got {self.seeds}")
         if self.normalize_by not in (None, "speaker"):
-            raise ValueError(f"normalize_by: expected null or 'speaker', got {self.normalize_by!r}")
+            raise RecipeError(f"normalize_by: expected null or 'speaker', got {self.normalize_by!r}")
         if self.normalize_by is not None and self.model.get("av_encoder_name_or_path") is not None:
-            raise ValueError("normalize_by: expected null, since stage one brings its normalisation")
+            raise RecipeError("normalize_by: expected null, since stage one brings its normalisation")
         if self.model_type in ("deepmlf_av", "deepmlf"):
             if self.lora:
-                raise ValueError(f"lora: expected null for {self.model_type}, see model.lora_rank; got {self.lora}")
+                raise RecipeError(f"lora: expected null for {self.model_type}, see model.lora_rank; got {self.lora}")
             self.lora = None
         if self.initial_checkpoint is not None and (self.model or self.processor or self.normalize_by):
-            raise ValueError(
+            raise RecipeError(
                 "initial_checkpoint: expected model, processor and normalize_by to be empty, since it brings its own"
             )
         # Some of transformers' own fields name types that only a type checker knows; ours are plain.
@@ -128,7 +129,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         overrides: "key=value" in place of what the file says; "model.use_gate=false" reaches into a mapping.
 
     Raises:
-        ValueError: For a file that is no mapping, an unknown key, a key that stands there twice, a value of another
+        RecipeError: For a file that is no mapping, an unknown key, a key that stands there twice, a value of another
             type than its field.
         OSError: When the file cannot be read.
     """
@@ -137,19 +138,19 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     except OSError as error:
         raise OSError(f"{path}: expected a recipe, a YAML file: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: expected a recipe, a YAML file in UTF-8: {error}") from error
+        raise RecipeError(f"{path}: expected a recipe, a YAML file in UTF-8: {error}") from error
     try:
         values = _load_yaml(text)
     except yaml.YAMLError as error:
-        raise ValueError(f"{path}: expected YAML, got {' '.join(str(error).split())}") from error
+        raise RecipeError(f"{path}: expected YAML, got {' '.join(str(error).split())}") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise ValueError(f"{path}: expected keys with values, got {type(values).__name__}")
+        raise RecipeError(f"{path}: expected keys with values, got {type(values).__name__}")
     for override in overrides:
         _override(values, override)
     try:
         return make_recipe(values)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise RecipeError(f"{path}: {error}") from error
 
 
 def make_recipe(values: Mapping[str, Any]) -> Recipe:
@@ -159,12 +160,12 @@ def make_recipe(values: Mapping[str, Any]) -> Recipe:
         values: As in a file.
 
     Raises:
-        ValueError: As `read_recipe`.
+        RecipeError: As `read_recipe`.
     """
     for key, hint in _NOT_IN_RECIPES.items():
         if key in values:
             # Without the value: it may be a token.
-            raise ValueError(f"{key}: expected no such key in a recipe; {hint}")
+            raise RecipeError(f"{key}: expected no such key in a recipe; {hint}")
     # By type hints, since HfArgumentParser writes other types into the fields.
     own, training = (
         {item.name: hints[item.name] for item in dataclasses.fields(kind) if item.init}
@@ -186,7 +187,7 @@ def read_options(options: Sequence[str]) -> dict[str, Any]:
         options: The pairs.
 
     Raises:
-        ValueError: For what is no such pair.
+        RecipeError: For what is no such pair.
     """
     values: dict[str, Any] = {}
     for option in options:
@@ -251,7 +252,7 @@ def _check_depth(value: Any, depth: int = 0) -> None:
 def _override(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise ValueError(f"set: expected key=value, got {override!r}")
+        raise RecipeError(f"set: expected key=value, got {override!r}")
     *path, last = key.split(".") if key.count(".") and key.split(".")[0] in values | _MAPPINGS else [key]
     place = values
     for part in path:
@@ -260,7 +261,7 @@ def _override(values: dict[str, Any], override: str) -> None:
     try:
         place[last] = _load_yaml(text)
     except yaml.YAMLError as error:
-        raise ValueError(f"set: expected a YAML value, got {override!r}") from error
+        raise RecipeError(f"set: expected a YAML value, got {override!r}") from error
 
 
 # Fields that are mappings, so that a dot in `--set` reaches into them even where the file leaves them out.
@@ -290,7 +291,7 @@ def _check_known(name: str, values: Mapping[str, Any], known: Iterable[str]) -> 
         if key not in known:
             close = difflib.get_close_matches(key, sorted(known), n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"unknown key {key!r} in {name}{hint}")
+            raise RecipeError(f"unknown key {key!r} in {name}{hint}")
 
 
 def _cast_fields(values: Mapping[str, Any], hints: Mapping[str, Any], name: str = "") -> dict:
@@ -311,7 +312,7 @@ def cast_value(value: Any, hint: Any, name: str) -> Any:
         name: Of the field, for the error.
 
     Raises:
-        ValueError: When the value is not of that type and no number that could be.
+        RecipeError: When the value is not of that type and no number that could be.
     """
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
@@ -325,15 +326,15 @@ def cast_value(value: Any, hint: Any, name: str) -> Any:
         return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
     if origin is Literal:
         if value not in inner:
-            raise ValueError(f"{name}: expected {' or '.join(map(repr, inner))}, got {value!r}")
+            raise RecipeError(f"{name}: expected {' or '.join(map(repr, inner))}, got {value!r}")
         return value
     if origin is dict or hint is dict:
         if not isinstance(value, dict):
-            raise ValueError(f"{name}: expected a mapping, got {value!r}")
+            raise RecipeError(f"{name}: expected a mapping, got {value!r}")
         return {key: cast_value(entry, inner[1] if inner else Any, f"{name}.{key}") for key, entry in value.items()}
     if origin in (list, tuple) or hint in (list, tuple):
         if not isinstance(value, list):
-            raise ValueError(f"{name}: expected a list, got {value!r}")
+            raise RecipeError(f"{name}: expected a list, got {value!r}")
         entry_type = inner[0] if inner else Any
         return [cast_value(entry, entry_type, name) for entry in value]
     return _cast_plain(value, hint, name)
@@ -353,11 +354,11 @@ def _cast_union(value: Any, options: tuple[Any, ...], name: str) -> Any:
         except ValueError:
             continue
     names = " or ".join(getattr(option, "__name__", str(option)) for option in options)
-    raise ValueError(f"{name}: expected {names}, got {value!r}")
+    raise RecipeError(f"{name}: expected {names}, got {value!r}")
 
 
 def _cast_plain(value: Any, hint: Any, name: str) -> Any:
-    wrong = ValueError(f"{name}: expected {getattr(hint, '__name__', hint)}, got {value!r}")
+    wrong = RecipeError(f"{name}: expected {getattr(hint, '__name__', hint)}, got {value!r}")
     if hint is bool or hint is str:
         if not isinstance(value, hint):
             raise wrong

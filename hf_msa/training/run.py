@@ -30,8 +30,10 @@ from transformers import (
 )
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from hf_msa.data.checks import check_dataset
+from hf_msa.data.named import Corpus, open_corpus, without_folders
 from hf_msa.data.rows import SPLITS, STREAMS
-from hf_msa.evaluation.loading import check_place, load_checkpoint
+from hf_msa.errors import RecipeError
 from hf_msa.evaluation.metrics import metrics_for
 from hf_msa.evaluation.predictions import (
     predict_rows,
@@ -47,16 +49,17 @@ from hf_msa.evaluation.results import (
     installed_versions,
     this_machine,
 )
+from hf_msa.files import replace_folder
+from hf_msa.pretrained.checkpoint import check_output, check_place, load_checkpoint, save_checkpoint
+from hf_msa.pretrained.text_models import OFFLINE_TEXT_MODEL, offline_text_model
+from hf_msa.progress import Report, ignore
 
 from .adapters import add_lora, merge_lora
 from .arguments import MsaTrainingArguments
-from .checkpoint import check_output, replace_folder, save_checkpoint
-from .corpus import Corpus, open_corpus, open_split, without_folders
-from .progress import ProgressBar, count_rows
 from .recipe import Recipe
+from .reporting import ReportingCallback
 from .stage_one import stage_one_fields
-from .text_models import OFFLINE_TEXT_MODEL, offline_text_model
-from .trainer import MsaTrainer, check_dataset
+from .trainer import MsaTrainer
 
 _FEATURE_FIELDS = ("audio_dim", "visual_dim", "audio_features", "visual_features")
 _ROW_FIELDS = (*_FEATURE_FIELDS, "label_range", "num_labels", "id2label", "label2id")
@@ -67,7 +70,7 @@ def train_recipe(
     output: str | Path,
     name: str | None = None,
     resume: bool = False,
-    progress: bool = True,
+    report: Report = ignore,
     command: str = "",
     title: str | None = None,
 ) -> Results | None:
@@ -80,30 +83,30 @@ def train_recipe(
         output: The run's folder: new, empty, or an older run's, which stays until the new one is whole.
         name: Of the run; None takes the folder's.
         resume: Go on with an unfinished run of the same recipe on the same corpus.
-        progress: Draw bars on standard error: a seed's training, and its measuring.
+        report: Told how far a seed's training is, and its measuring; in the first process alone.
         command: What was typed, for the record.
-        title: Of the bars; None takes the name.
+        title: What the report calls the run; None takes the name.
 
     Returns:
         What stands in `results.json`; None in all processes but the first.
 
     Raises:
-        ValueError: When the recipe does not fit the corpus, the folder holds something else, or an unfinished run lies
-            there that is not to be resumed or is of another recipe.
+        RecipeError: When the recipe does not fit the corpus, the folder holds something else, or an unfinished run
+            lies there that is not to be resumed or is of another recipe.
     """
     output = Path(output).absolute()
     with _only_one(output):
-        return _train_recipe(recipe, output, name or output.name, resume, progress, command, title)
+        return _train_recipe(recipe, output, name or output.name, resume, report, command, title)
 
 
 def _train_recipe(
-    recipe: Recipe, output: Path, name: str, resume: bool, progress: bool, command: str, title: str | None
+    recipe: Recipe, output: Path, name: str, resume: bool, report: Report, command: str, title: str | None
 ) -> Results | None:
     start = time.perf_counter()
     state = PartialState()
     corpus = open_corpus(recipe.corpus, recipe.corpus_options)
     place = output.with_name(f".{output.name}.unfinished")
-    run = _Run(recipe, corpus, place, (title or name) if progress and state.is_main_process else None)
+    run = _Run(recipe, corpus, place, title or name, report if state.is_main_process else ignore)
     description: dict[str, Any] = {}
     if state.is_main_process:
         check_output(output)
@@ -138,45 +141,15 @@ def _train_recipe(
     return results
 
 
-def evaluate_checkpoint(
-    name_or_path: str,
-    corpus: str,
-    split: str = "test",
-    corpus_options: dict[str, Any] | None = None,
-    revision: str | None = None,
-    trust_remote_code: bool = False,
-    progress: bool = False,
-) -> dict[str, Any]:
-    """Return the metrics of a checkpoint on a split of a corpus, as `train_recipe` measured them.
-
-    Args:
-        name_or_path: Folder or repository.
-        corpus: As in a recipe.
-        split: train, valid or test.
-        corpus_options: Of `load_corpus`.
-        revision: Branch, tag or commit of a repository.
-        trust_remote_code: Run the checkpoint's own code instead of this package's.
-        progress: Draw a bar on standard error.
-
-    Raises:
-        ValueError: When the split does not exist, or its rows do not fit the model.
-    """
-    rows = open_split(corpus, split, corpus_options)
-    model, processor = load_checkpoint(name_or_path, revision, trust_remote_code)
-    check_dataset(split, rows, model.config, processor.streams)
-    with count_rows("measuring" if progress else None, len(rows)) as count:
-        found = predict_rows(model, processor, rows, progress=count)
-    return score_predictions(found, model.config)
-
-
 class _Run:
     """The seeds of a recipe, each trained, saved and measured by itself."""
 
-    def __init__(self, recipe: Recipe, corpus: Corpus, place: Path, title: str | None) -> None:
+    def __init__(self, recipe: Recipe, corpus: Corpus, place: Path, title: str, report: Report) -> None:
         self.recipe = recipe
         self.corpus = corpus
         self.place = place
         self.title = title
+        self.report = report
         self.config_class = CONFIG_MAPPING[recipe.model_type]
         self.model_class = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[self.config_class]
         if recipe.initial_checkpoint is None:
@@ -189,7 +162,7 @@ class _Run:
             model, self.processor = load_checkpoint(recipe.initial_checkpoint)
             config = model.config
             if self.processor.streams != recipe.streams:
-                raise ValueError(
+                raise RecipeError(
                     f"streams: expected those of the initial checkpoint, {', '.join(self.processor.streams)}, "
                     f"got {', '.join(recipe.streams)}"
                 )
@@ -236,7 +209,7 @@ class _Run:
         if config.num_labels > 1 and metric in ("mae", "loss"):
             return "accuracy", True
         if metric not in (*known, "loss"):
-            raise ValueError(f"metric_for_best_model: expected loss, {', '.join(known)}, got {metric!r}")
+            raise RecipeError(f"metric_for_best_model: expected loss, {', '.join(known)}, got {metric!r}")
         return ("mae", False) if metric == "loss" else (metric, bool(arguments.greater_is_better))
 
     def train_seed(self, seed: int) -> None:
@@ -254,7 +227,7 @@ class _Run:
             self.processor,
             train_dataset=self.corpus.splits["train"],
             eval_dataset=self.corpus.splits["valid"],
-            callbacks=[] if self.title is None else [ProgressBar(f"{self.title}, seed {seed}")],
+            callbacks=[ReportingCallback(self.report, f"{self.title}, seed {seed}")],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.remove_callback(ProgressCallback)
@@ -307,10 +280,12 @@ class _Run:
         save_checkpoint(merge_lora(model) if isinstance(model, peft.PeftModel) else model, self.processor, folder)
         saved, processor = load_checkpoint(str(folder))
         splits = self.corpus.splits
-        title = None if self.title is None else f"{self.title}, seed {seed}: measuring"
+        task = f"{self.title}, seed {seed}: measuring"
         measured = [split for split in SPLITS if split != "train" or self.recipe.measure_train]
-        with count_rows(title, sum(len(splits[split]) for split in measured)) as count:
-            found = {split: predict_rows(saved, processor, splits[split], progress=count) for split in measured}
+        found = {
+            split: predict_rows(saved, processor, splits[split], report=self.report, task=f"{task} {split}")
+            for split in measured
+        }
         write_predictions([(seed, split, own) for split, own in found.items()], self.place / f"{seed}.parquet")
         state = trainer.state
         epochs = state.epoch or 0.0
@@ -365,7 +340,7 @@ def _only_one(output: Path) -> Iterator[None]:
     """Keep a second training of this machine out of a folder; the other processes of this one may come in.
 
     Raises:
-        ValueError: When another training is at work there.
+        RecipeError: When another training is at work there.
     """
     if not PartialState().is_main_process:
         yield
@@ -376,7 +351,7 @@ def _only_one(output: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout as error:
-        raise ValueError(f"output: expected a folder of its own, another training works in {output}") from error
+        raise RecipeError(f"output: expected a folder of its own, another training works in {output}") from error
     try:
         yield
     finally:
@@ -401,16 +376,16 @@ def _check_unfinished(place: Path, description: dict[str, Any], resume: bool) ->
             found = json.loads(file.read_text(encoding="utf-8"))
             found = {key: dict(found[key]) for key in description}
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"resume: expected what hf-msa train wrote in {file}, got something else") from error
+            raise RecipeError(f"resume: expected what hf-msa train wrote in {file}, got something else") from error
         for key, value in json.loads(json.dumps(description)).items():
             different = sorted(name for name in value | found[key] if value.get(name) != found[key].get(name))
             if different:
-                raise ValueError(
+                raise RecipeError(
                     f"resume: expected the {key} of the unfinished run, got another {', '.join(different)}"
                 )
         return
     if has_progress:
-        raise ValueError(f"output: an unfinished run lies in {place}; resume it (--resume), or delete it")
+        raise RecipeError(f"output: an unfinished run lies in {place}; resume it (--resume), or delete it")
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     file.write_text(json.dumps(description), encoding="utf-8")
@@ -436,4 +411,4 @@ def _assemble(results: Results, place: Path, output: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)
 
 
-__all__ = ["evaluate_checkpoint", "last_checkpoint", "train_recipe"]
+__all__ = ["last_checkpoint", "train_recipe"]

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from hf_msa.evaluation.loading import check_place, load_checkpoint
+from hf_msa.errors import RecipeError
+from hf_msa.pretrained.checkpoint import check_place, load_checkpoint
 
 _TAKEN = (
     "audio_dim",
@@ -29,7 +30,7 @@ def stage_one_fields(name_or_path: str, streams: Sequence[str], fields: dict[str
 
     Raises:
         OSError: When there is no such repository.
-        ValueError: When there is no such folder, it is no stage one, was trained without a stream that stage two has,
+        RecipeError: When there is no such folder, it is no stage one, was trained without a stream that stage two has,
             or its features differ in size, in kind, or in what the recipe says of them.
     """
     check_place("av_encoder_name_or_path", name_or_path, "; it is a run of stage one, or null for none")
@@ -41,9 +42,9 @@ def stage_one_fields(name_or_path: str, streams: Sequence[str], fields: dict[str
         ) from error
     found = f"in stage one, {name_or_path}"
     if model.config.model_type != "deepmlf_av":
-        raise ValueError(f"av_encoder_name_or_path: expected a deepmlf_av, got a {model.config.model_type} {found}")
+        raise RecipeError(f"av_encoder_name_or_path: expected a deepmlf_av, got a {model.config.model_type} {found}")
     if new := [stream for stream in streams if stream != "text" and stream not in processor.streams]:
-        raise ValueError(f"streams: expected of audio and visual those {found}, got {', '.join(new)} too")
+        raise RecipeError(f"streams: expected of audio and visual those {found}, got {', '.join(new)} too")
     extractor = processor.feature_extractor
     for key, own in ((key, getattr(extractor, key)) for key in _TAKEN):
         given = fields.get(key)
@@ -51,7 +52,7 @@ def stage_one_fields(name_or_path: str, streams: Sequence[str], fields: dict[str
             extractor.check_features(**{key: given})
         elif given is not None and given != own:
             expected = f"those {found}, or none" if key.endswith("_statistics") else f"{own} as {found}"
-            raise ValueError(f"{key}: expected {expected}, got {given}")
+            raise RecipeError(f"{key}: expected {expected}, got {given}")
         if own is not None:
             fields = fields | {key: own}
     return fields

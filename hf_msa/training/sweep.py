@@ -12,9 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hf_msa.data.named import without_folders
+from hf_msa.errors import RecipeError
 from hf_msa.evaluation.results import RESULTS_FILE, Results, read_results, strict_json
+from hf_msa.progress import Report, ignore
 
-from .corpus import without_folders
 from .recipe import Recipe, cast_value, first_seeds, read_options, read_recipe
 from .run import shareable, train_recipe
 
@@ -53,7 +55,7 @@ def sweep_recipe(
     output: str | Path,
     overrides: Sequence[str] = (),
     seeds: int | None = None,
-    progress: bool = True,
+    report: Report = ignore,
     command: str = "",
 ) -> Sweep | None:
     """Train every combination of settings, but for those that are finished; go on with one that is not.
@@ -64,14 +66,14 @@ def sweep_recipe(
         output: Folder of the sweep.
         overrides: "key=value" for all runs.
         seeds: As many of the recipe's seeds, or more in sequence; None for the recipe's.
-        progress: Draw bars on standard error.
+        report: Told how far the runs are.
         command: What was typed, for the record.
 
     Returns:
         What stands in `sweep.json`; None in all processes but the first.
 
     Raises:
-        ValueError: For a grid that is none, a setting that the recipe refuses, and a folder that holds a run of
+        RecipeError: For a grid that is none, a setting that the recipe refuses, and a folder that holds a run of
             another recipe or corpus.
     """
     axes = read_grid(grid)
@@ -84,21 +86,21 @@ def sweep_recipe(
         plan.seeds = first_seeds(plan.seeds, seeds)
         name = combination_name(settings)
         if name in plans:
-            raise ValueError(f"grid: expected different values, got {name} twice")
+            raise RecipeError(f"grid: expected different values, got {name} twice")
         plans[name] = (settings, plan)
     output = Path(output)
     runs: dict[str, Results] = {}
     for name, (_, plan) in plans.items():
         found = _finished(output / name, plan)
         if found is None:
-            found = train_recipe(plan, output / name, name, resume=True, progress=progress, command=command)
+            found = train_recipe(plan, output / name, name, resume=True, report=report, command=command)
         if found is not None:
             runs[name] = found
     if len(runs) < len(plans):
         return None
     hashes = {run.corpus["sha256"] for run in runs.values()}
     if len(hashes) > 1:
-        raise ValueError(f"output: expected runs on one corpus, got {len(hashes)} in {output}; delete the older runs")
+        raise RecipeError(f"output: expected runs on one corpus, got {len(hashes)} in {output}; delete the older runs")
     sweep = _summarised(output.name, plans, runs, command)
     output.mkdir(parents=True, exist_ok=True)
     partial = output / f".{SWEEP_FILE}.partial"
@@ -114,22 +116,22 @@ def read_grid(grid: Sequence[str]) -> dict[str, list[Any]]:
         grid: As for `sweep_recipe`.
 
     Raises:
-        ValueError: For none at all, a key without values or given twice, and what is no YAML.
+        RecipeError: For none at all, a key without values or given twice, and what is no YAML.
     """
     axes: dict[str, list[Any]] = {}
     for entry in grid:
         key, equals, text = entry.partition("=")
         if not key or not equals or not text.strip():
-            raise ValueError(f"grid: expected key=value,value, got {entry!r}")
+            raise RecipeError(f"grid: expected key=value,value, got {entry!r}")
         if key in axes:
-            raise ValueError(f"grid: expected every key once, got {key!r} twice")
+            raise RecipeError(f"grid: expected every key once, got {key!r} twice")
         try:
             # Cast, since YAML takes `1e-3` for a string.
             axes[key] = cast_value(read_options([f"values=[{text}]"])["values"], Any, "grid")
         except ValueError as error:
-            raise ValueError(f"grid: expected YAML values, got {entry!r}") from error
+            raise RecipeError(f"grid: expected YAML values, got {entry!r}") from error
     if not axes:
-        raise ValueError("grid: expected at least one key=value,value, got none")
+        raise RecipeError("grid: expected at least one key=value,value, got none")
     return axes
 
 
@@ -155,7 +157,7 @@ def _finished(folder: Path, plan: Recipe) -> Results | None:
         key for key in expected | found.recipe if expected.get(key) != json.loads(json.dumps(found.recipe.get(key)))
     )
     if different:
-        raise ValueError(f"output: expected a run of this recipe in {folder}, got another {', '.join(different)}")
+        raise RecipeError(f"output: expected a run of this recipe in {folder}, got another {', '.join(different)}")
     return found
 
 

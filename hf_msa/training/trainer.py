@@ -1,19 +1,16 @@
 """The trainer: transformers' own, with what this task needs already in place."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from datasets import Array2D, Dataset
+from datasets import Dataset
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
-from hf_msa.data.lengths import LENGTH, add_lengths, num_frames
-from hf_msa.data.rows import STREAMS, brief
+from hf_msa.data.checks import check_dataset
+from hf_msa.data.lengths import LENGTH, add_lengths
 from hf_msa.evaluation import metrics_for
-from hf_msa.models import MsaConfig
 
 from .arguments import MsaTrainingArguments
 from .augmentation import AugmentingCollator
@@ -128,60 +125,4 @@ class MsaTrainer(Trainer):
         return self.optimizer
 
 
-def check_dataset(name: str, dataset: Dataset, config: MsaConfig, streams: Sequence[str] = STREAMS) -> None:
-    """Refuse rows that a model cannot be trained or evaluated on; streams are not read, only their sizes.
-
-    Args:
-        name: Of the dataset, for the error.
-        dataset: Rows as `load_corpus` gives them.
-        config: Of the model.
-        streams: Those that the model is given.
-
-    Raises:
-        ValueError: See [`MsaTrainer`].
-    """
-    if not len(dataset):
-        raise ValueError(f"{name}: expected at least one row, got none")
-    for stream in [stream for stream in STREAMS if stream in streams]:
-        feature = dataset.features.get(stream)
-        expected = getattr(config, f"{stream}_dim")
-        if isinstance(feature, Array2D) and feature.shape[1] == 0:
-            others = ", ".join(other for other in streams if other != stream)
-            raise ValueError(
-                f"{name}: streams: expected those of the corpus, got {stream}, which it lacks; try streams=[{others}]"
-            )
-        if isinstance(feature, Array2D) and feature.shape[1] != expected:
-            raise ValueError(
-                f"{name}: {stream}: expected config.{stream}_dim {expected} columns per frame, got {feature.shape[1]}"
-            )
-    if "label" not in dataset.column_names:
-        raise ValueError(f"{name}: expected a column label, got {', '.join(dataset.column_names)}")
-    ids = dataset["id"] if "id" in dataset.column_names else range(len(dataset))
-    if config.text_config is None:
-        read = [stream for stream in STREAMS if stream in streams]
-        for key, *frames in zip(ids, *(num_frames(dataset, stream) for stream in read), strict=True):
-            if not any(frames):
-                raise ValueError(f"{name}: expected {' or '.join(read)} in every row, got none in row {key!r}")
-    for key, label in zip(ids, dataset["label"], strict=True):
-        # A column that was added to a corpus comes as numpy's numbers.
-        label = label.item() if isinstance(label, np.generic) else label
-        if not _is_label(label, config):
-            raise ValueError(f"{name}: label: expected {_expected_label(config)}, got {brief(label)} in row {key!r}")
-
-
-def _is_label(label: Any, config: MsaConfig) -> bool:
-    if isinstance(label, bool) or not isinstance(label, (int, float)) or not math.isfinite(label):
-        return False
-    if config.num_labels > 1:
-        return float(label).is_integer() and 0 <= label < config.num_labels
-    # As loose as `load_corpus`: float32 writes some thirds a little beyond the limit.
-    return config.label_range is None or config.label_range[0] - 1e-4 <= label <= config.label_range[1] + 1e-4
-
-
-def _expected_label(config: MsaConfig) -> str:
-    if config.num_labels > 1:
-        return f"a class from 0 to {config.num_labels - 1}"
-    return "a finite score" if config.label_range is None else "a score from {} to {}".format(*config.label_range)
-
-
-__all__ = ["MsaTrainer", "check_dataset"]
+__all__ = ["MsaTrainer"]

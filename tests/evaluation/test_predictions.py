@@ -118,8 +118,12 @@ def test_dropout_is_off_while_predicting_and_back_on_afterwards(model, processor
 
 def test_progress_counts_the_rows(model, processor, rows):
     steps = []
-    predict_rows(model, processor, rows, batch_size=4, progress=steps.append)
-    assert steps == [4, 4, 3]
+    predict_rows(model, processor, rows, batch_size=4, report=steps.append, task="valid")
+    assert [(step.task, step.done, step.total) for step in steps] == [
+        ("valid", 4, 11),
+        ("valid", 8, 11),
+        ("valid", 11, 11),
+    ]
 
 
 def test_a_classifier_gives_logits_and_counts_its_errors(text_model, processor, rows):

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from hf_msa.cli import app
 from hf_msa.evaluation.results import Results, SeedResult
-from hf_msa.hub import comparison_table, fill_card, results_table, robustness_table, tried_table
+from hf_msa.hub.card import comparison_table, fill_card, results_table, robustness_table, tried_table
 
 CARDS = Path(__file__).parents[2] / "modeling_cards"
 CARD = "# A model\n\n<!-- results: run.json -->\nold | 0.1\n<!-- end -->\n\nThe end, 0.5.\n"

@@ -19,7 +19,7 @@ from hf_msa.data.sample_corpus import load_sample_corpus
 
 ROOT = Path(__file__).parents[2]
 FRESH = ROOT / "hf_msa" / "hub" / "fresh_process.py"
-ELSEWHERE = Path(__file__).with_name("load_elsewhere.py")
+ELSEWHERE = Path(__file__).parents[1] / "helpers" / "load_elsewhere.py"
 CLASSES = {"pgf_net": "PGFNet", "agfn": "AGFN", "deepmlf": "DeepMLF"}
 SMALLER = {
     "pgf_net": ["model.gate_rank=4", "model.adapter_bottleneck=4"],

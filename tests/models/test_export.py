@@ -16,6 +16,7 @@ from hf_msa.models import AGFNProcessor, DeepMLFProcessor, MsaFeatureExtractor, 
 SHARED_CODE = {
     "alignment_msa.py",
     "configuration_msa.py",
+    "errors_msa.py",
     "feature_extraction_msa.py",
     "modeling_msa.py",
     "pipeline_msa.py",

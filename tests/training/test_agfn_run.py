@@ -11,7 +11,8 @@ from transformers import pipeline
 from typer.testing import CliRunner
 
 from hf_msa.cli import app
-from hf_msa.training import evaluate_checkpoint, make_recipe, robustness, train_recipe
+from hf_msa.evaluation import evaluate_checkpoint, robustness
+from hf_msa.training import make_recipe, train_recipe
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def run(tmp_path_factory):
     values = recipe_values(text_model, corpus, model_type="agfn", lora=None, seeds=[1])
     values["model"] = {"hidden_size": 8, "num_attention_heads": 2, "num_encoder_layers": 1}
     values["learning_rates"] = {"text_encoder": 1e-4}
-    results = train_recipe(make_recipe(values), place / "run", progress=False)
+    results = train_recipe(make_recipe(values), place / "run")
     return place / "run", corpus, results
 
 

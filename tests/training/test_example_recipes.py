@@ -89,8 +89,8 @@ def test_a_recipe_trains_on_a_corpus_of_its_layout(path, text_model, tmp_path, m
     if stage_one is not None:  # where `hf-msa train` puts the run of the recipe of that name
         first = shortened(path.with_name(f"{Path(stage_one).name}.yaml"), text_model, tmp_path)
         assert first.corpus == recipe.corpus
-        train_recipe(first, stage_one, progress=False)
-    results = train_recipe(recipe, tmp_path / "run", progress=False)
+        train_recipe(first, stage_one)
+    results = train_recipe(recipe, tmp_path / "run")
     assert math.isfinite(results.runs[0].metrics["test"]["mae"])
     if recipe.corpus != "sample":
         assert results.corpus["rows"] == SIZES

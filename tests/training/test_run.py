@@ -1,8 +1,6 @@
 """Training runs from recipe to results.json, on a tiny text model and a tiny corpus."""
 
-import contextlib
 import gc
-import io
 import json
 import shutil
 from types import SimpleNamespace
@@ -17,14 +15,15 @@ from transformers import TrainerCallback
 
 from hf_msa.data import CorpusError, convert_corpus
 from hf_msa.data.fingerprint import corpus_sha256
-from hf_msa.evaluation import mosi_metrics
-from hf_msa.evaluation.loading import load_checkpoint
+from hf_msa.data.named import open_corpus
+from hf_msa.evaluation import evaluate_checkpoint, mosi_metrics
 from hf_msa.evaluation.predictions import read_predictions
 from hf_msa.evaluation.results import read_results
+from hf_msa.pretrained.checkpoint import load_checkpoint
+from hf_msa.progress import ignore
 from hf_msa.training import run as run_module
-from hf_msa.training.corpus import open_corpus
 from hf_msa.training.recipe import make_recipe
-from hf_msa.training.run import evaluate_checkpoint, last_checkpoint, train_recipe
+from hf_msa.training.run import last_checkpoint, train_recipe
 
 SPLITS = ("train", "valid", "test")
 MOSI = ["mae", "corr", "acc_2_has0", "f1_has0", "acc_2_non0", "f1_non0", "acc_5", "acc_7"]
@@ -62,7 +61,7 @@ def trained(tmp_path_factory, text_model, corpus):
     """Return a run of two seeds, the first with gates nobody needs, and the folder around it."""
     place = tmp_path_factory.mktemp("runs")
     made = make_recipe(recipe_values(text_model, corpus, seeds=[3, 4], learning_rates={"gate": "1e-3"}))
-    results = train_recipe(made, place / "run", progress=False, command="hf-msa train tiny.yaml")
+    results = train_recipe(made, place / "run", command="hf-msa train tiny.yaml")
     return SimpleNamespace(place=place, folder=place / "run", results=results, recipe=made)
 
 
@@ -71,7 +70,7 @@ def text_only(tmp_path_factory, text_model, corpus):
     """Return a run on text alone and without LoRA."""
     place = tmp_path_factory.mktemp("text_only")
     made = make_recipe(recipe_values(text_model, corpus, streams=["text"], lora=None))
-    results = train_recipe(made, place / "run", progress=False)
+    results = train_recipe(made, place / "run")
     return SimpleNamespace(folder=place / "run", results=results)
 
 
@@ -217,7 +216,7 @@ def test_the_processor_is_fitted_on_the_training_rows(trained):
 def test_the_same_seed_gives_the_same_numbers_alone_or_after_another(trained, recipe, tmp_path, monkeypatch):
     make, made = run_module._Run.make_model, []
     monkeypatch.setattr(run_module._Run, "make_model", lambda self, seed: made.append(seed) or make(self, seed))
-    alone = train_recipe(recipe(seeds=[4], learning_rates={"gate": 1e-3}), tmp_path / "run", progress=False)
+    alone = train_recipe(recipe(seeds=[4], learning_rates={"gate": 1e-3}), tmp_path / "run")
     assert made == [4]  # a large text model is loaded once for a seed, and never only to be described
     assert alone.model == trained.results.model
     assert alone.runs[0].metrics == trained.results.runs[1].metrics
@@ -225,7 +224,7 @@ def test_the_same_seed_gives_the_same_numbers_alone_or_after_another(trained, re
 
 
 def test_a_corpus_in_parquet_gives_the_same_numbers(trained, recipe, corpus, tmp_path):
-    folder = convert_corpus(corpus, tmp_path / "parquet", progress=False)
+    folder = convert_corpus(corpus, tmp_path / "parquet")
     disable_progress_bars()
     try:
         results = train_recipe(
@@ -236,7 +235,6 @@ def test_a_corpus_in_parquet_gives_the_same_numbers(trained, recipe, corpus, tmp
                 learning_rates={"gate": 1e-3},
             ),
             tmp_path / "run",
-            progress=False,
         )
     finally:
         enable_progress_bars()
@@ -263,7 +261,7 @@ def test_a_run_on_text_alone_never_sees_the_other_streams(text_only, tmp_path):
 
 def test_the_processor_of_a_run_knows_its_streams_and_only_their_statistics(recipe, tmp_path):
     made = recipe(streams=["visual"])
-    processor = run_module._Run(made, open_corpus(made.corpus), tmp_path, False).processor
+    processor = run_module._Run(made, open_corpus(made.corpus), tmp_path, "run", ignore).processor
     assert processor.streams == ["visual"]
     assert processor.feature_extractor.visual_statistics["mean"] != [0, 0]
     assert processor.feature_extractor.audio_statistics == {"mean": [0] * 3, "std": [1] * 3}
@@ -272,7 +270,7 @@ def test_the_processor_of_a_run_knows_its_streams_and_only_their_statistics(reci
 def test_a_classifier_is_chosen_by_its_accuracy(recipe, tmp_path):
     classes = write_corpus(tmp_path / "classes.pkl", classes=True)
     made = recipe(corpus=classes, model={"num_labels": 3, "adapter_bottleneck": 4}, seeds=[1, 2])
-    results = train_recipe(made, tmp_path / "run", progress=False)
+    results = train_recipe(made, tmp_path / "run")
     accuracies = {one.seed: one.metrics["valid"]["accuracy"] for one in results.runs}
     assert accuracies[results.best_seed] == max(accuracies.values())
     assert np.sum(results.runs[0].metrics["test"]["confusion_matrix"]) == SIZES["test"]
@@ -298,13 +296,13 @@ def test_training_goes_on_from_a_checkpoint_and_needs_no_text_model(trained, rec
     made = recipe(
         text_model="offline", initial_checkpoint=str(trained.folder), model={}, processor={}, learning_rate=0.0
     )
-    results = train_recipe(made, tmp_path / "run", progress=False)
+    results = train_recipe(made, tmp_path / "run")
     best = next(one for one in trained.results.runs if one.seed == trained.results.best_seed)
     assert results.runs[0].metrics == best.metrics  # nothing learned, nothing lost
     assert results.model["text_model"] == trained.results.model["text_model"]
     assert results.model["config"]["gate_rank"] == 2
     learned = train_recipe(
-        recipe(initial_checkpoint=str(trained.folder), model={}, processor={}), tmp_path / "learned", progress=False
+        recipe(initial_checkpoint=str(trained.folder), model={}, processor={}), tmp_path / "learned"
     )
     assert learned.runs[0].metrics != best.metrics
 
@@ -314,7 +312,7 @@ def test_a_checkpoint_to_start_from_brings_its_streams(trained, recipe, tmp_path
     with pytest.raises(
         ValueError, match="streams: expected those of the initial checkpoint, text, audio, visual, got"
     ):
-        train_recipe(made, tmp_path / "run", progress=False)
+        train_recipe(made, tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -326,18 +324,16 @@ def test_a_checkpoint_to_start_from_must_fit_all_splits_before_it_is_trained(tra
     other = write_corpus(tmp_path / "other.pkl", content)
     made = recipe(initial_checkpoint=str(trained.folder), model={}, processor={}, corpus=other)
     with pytest.raises(ValueError, match=r"train: audio: expected config\.audio_dim 3 columns per frame, got 4"):
-        train_recipe(made, tmp_path / "run", progress=False)
+        train_recipe(made, tmp_path / "run")
 
 
 def test_no_epochs_measure_the_untrained_model(recipe, tmp_path):
-    results = train_recipe(recipe(num_train_epochs=0), tmp_path / "run", progress=False)
+    results = train_recipe(recipe(num_train_epochs=0), tmp_path / "run")
     assert (results.runs[0].epochs, results.runs[0].best_epoch) == (0, 0)
 
 
 def test_the_training_split_is_measured_only_where_wanted(recipe, tmp_path):
-    found = train_recipe(
-        recipe(seeds=[1111], num_train_epochs=0, measure_train=False), tmp_path / "run", progress=False
-    )
+    found = train_recipe(recipe(seeds=[1111], num_train_epochs=0, measure_train=False), tmp_path / "run")
     assert list(found.runs[0].metrics) == ["valid", "test"]
     with pytest.raises(ValueError, match="expected the predictions of the train split, got none"):
         read_predictions(tmp_path / "run" / "predictions.parquet", "train")
@@ -346,7 +342,7 @@ def test_the_training_split_is_measured_only_where_wanted(recipe, tmp_path):
 def test_epochs_are_counted_as_they_were_trained(recipe, tmp_path):
     in_steps = {"eval_strategy": "steps", "save_strategy": "steps", "eval_steps": 2, "save_steps": 2}
     made = recipe(num_train_epochs=5, max_steps=7, metric_for_best_model="loss", **in_steps)
-    results = train_recipe(made, tmp_path / "run", progress=False)
+    results = train_recipe(made, tmp_path / "run")
     assert results.runs[0].epochs == pytest.approx(7 / 3, abs=0.01)  # 12 rows are 3 batches of 4
     steps = results.runs[0].best_epoch * 3
     assert min(abs(steps - step) for step in (2, 4, 6)) < 0.05
@@ -355,7 +351,7 @@ def test_epochs_are_counted_as_they_were_trained(recipe, tmp_path):
 @pytest.mark.parametrize(("metric", "greater"), [("loss", False), ("eval_corr", True), ("acc_7", True)])
 def test_the_metric_that_chooses_epochs_chooses_seeds(trained, recipe, tmp_path, metric, greater):
     made = recipe(metric_for_best_model=metric)
-    found = run_module._Run(made, open_corpus(made.corpus), tmp_path, False).selection
+    found = run_module._Run(made, open_corpus(made.corpus), tmp_path, "run", ignore).selection
     assert found == ("mae" if metric == "loss" else metric.removeprefix("eval_"), greater)
 
 
@@ -379,7 +375,7 @@ def test_the_metric_that_chooses_epochs_chooses_seeds(trained, recipe, tmp_path,
 )
 def test_a_recipe_that_does_not_fit_writes_nothing(recipe, tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
-        train_recipe(recipe(**changes), tmp_path / "new" / "run", progress=False)
+        train_recipe(recipe(**changes), tmp_path / "new" / "run")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -387,7 +383,7 @@ def test_a_folder_with_other_things_is_refused_and_left_alone(recipe, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("precious")
     with pytest.raises(ValueError, match="output: expected a new or empty folder or an older checkpoint"):
-        train_recipe(recipe(), tmp_path / "run", progress=False)
+        train_recipe(recipe(), tmp_path / "run")
     assert untouched(tmp_path) == {(tmp_path / "run/thesis.tex").relative_to(tmp_path): b"precious"}
 
 
@@ -414,12 +410,12 @@ def test_an_older_run_stays_until_the_new_one_is_whole(trained, recipe, tmp_path
     with monkeypatch.context() as patched:
         kill_while_training(patched, seed=7, after_epoch=0)
         with pytest.raises(Killed):
-            train_recipe(recipe(seeds=[6, 7]), folder, progress=False)
+            train_recipe(recipe(seeds=[6, 7]), folder)
     assert untouched(folder) == before
     with pytest.raises(ValueError, match=r"output: an unfinished run lies in .*\.run\.unfinished; resume it"):
-        train_recipe(recipe(seeds=[6, 7]), folder, progress=False)
+        train_recipe(recipe(seeds=[6, 7]), folder)
     assert untouched(folder) == before
-    results = train_recipe(recipe(seeds=[6, 7]), folder, progress=False, resume=True)
+    results = train_recipe(recipe(seeds=[6, 7]), folder, resume=True)
     assert read_results(folder) == results
     assert results.seeds == [6, 7]
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
@@ -428,11 +424,11 @@ def test_an_older_run_stays_until_the_new_one_is_whole(trained, recipe, tmp_path
 
 def test_a_killed_run_that_is_resumed_ends_as_if_nothing_had_happened(recipe, tmp_path, monkeypatch):
     made = recipe(seeds=[3, 4], num_train_epochs=2)
-    whole = train_recipe(made, tmp_path / "whole", progress=False)
+    whole = train_recipe(made, tmp_path / "whole")
     with monkeypatch.context() as patched:
         kill_while_training(patched, seed=4, after_epoch=1)
         with pytest.raises(Killed):
-            train_recipe(made, tmp_path / "killed", progress=False)
+            train_recipe(made, tmp_path / "killed")
     hidden = tmp_path / ".killed.unfinished"
     assert last_checkpoint(hidden / "training" / "4") is not None
     first = (hidden / "seeds" / "3" / "model.safetensors").stat().st_mtime_ns
@@ -442,20 +438,16 @@ def test_a_killed_run_that_is_resumed_ends_as_if_nothing_had_happened(recipe, tm
     with pytest.raises(
         ValueError, match="resume: expected the recipe of the unfinished run, got another learning_rate"
     ):
-        train_recipe(
-            recipe(seeds=[3, 4], num_train_epochs=2, learning_rate=1), tmp_path / "killed", progress=False, resume=True
-        )
+        train_recipe(recipe(seeds=[3, 4], num_train_epochs=2, learning_rate=1), tmp_path / "killed", resume=True)
     other = write_corpus(tmp_path / "tiny.pkl", seed=1)
     with pytest.raises(ValueError, match=r"resume: expected the (recipe|corpus) of the unfinished run, got another"):
-        train_recipe(
-            recipe(seeds=[3, 4], num_train_epochs=2, corpus=other), tmp_path / "killed", progress=False, resume=True
-        )
+        train_recipe(recipe(seeds=[3, 4], num_train_epochs=2, corpus=other), tmp_path / "killed", resume=True)
     assert untouched(hidden) == before
     with pytest.raises(ValueError, match="output: an unfinished run lies in"):
-        train_recipe(made, tmp_path / "killed", progress=False)
+        train_recipe(made, tmp_path / "killed")
     assert not (tmp_path / "killed").exists()
 
-    resumed = train_recipe(made, tmp_path / "killed", progress=False, resume=True)
+    resumed = train_recipe(made, tmp_path / "killed", resume=True)
     assert [one.metrics for one in resumed.runs] == [one.metrics for one in whole.runs]
     assert [one.epochs for one in resumed.runs] == [2, 2]
     assert resumed.model == whole.model
@@ -469,21 +461,21 @@ def test_a_changed_corpus_of_the_same_name_is_not_resumed(recipe, tmp_path, monk
     with monkeypatch.context() as patched:
         kill_while_training(patched, seed=3, after_epoch=1)
         with pytest.raises(Killed):
-            train_recipe(recipe(corpus=corpus, num_train_epochs=2), tmp_path / "run", progress=False)
+            train_recipe(recipe(corpus=corpus, num_train_epochs=2), tmp_path / "run")
     write_corpus(corpus, seed=1)
     with pytest.raises(ValueError, match="resume: expected the corpus of the unfinished run, got another sha256"):
-        train_recipe(recipe(corpus=corpus, num_train_epochs=2), tmp_path / "run", progress=False, resume=True)
+        train_recipe(recipe(corpus=corpus, num_train_epochs=2), tmp_path / "run", resume=True)
 
 
-def test_resuming_what_was_never_begun_begins_and_draws_only_on_standard_error(recipe, tmp_path, monkeypatch):
-    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm"}.items():
-        monkeypatch.setenv(name, value)
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
-        results = train_recipe(recipe(num_train_epochs=0.3), tmp_path / "a" / "run", resume=True)
-    assert out.getvalue() == ""
-    assert "run, seed 3" in err.getvalue()
-    assert "run, seed 3: measuring" in err.getvalue()
-    assert f"{sum(SIZES.values())}/{sum(SIZES.values())}" in err.getvalue()
+def test_resuming_what_was_never_begun_begins_and_says_how_far_it_is(recipe, tmp_path):
+    steps = []
+    results = train_recipe(recipe(num_train_epochs=0.3), tmp_path / "a" / "run", resume=True, report=steps.append)
+    measured = [f"run, seed 3: measuring {split}" for split in SIZES]
+    assert list(dict.fromkeys(step.task for step in steps)) == ["run, seed 3", *measured]
+    assert {step.task: step.done for step in steps if step.is_done} == {
+        "run, seed 3": 1,
+        **dict(zip(measured, SIZES.values(), strict=True)),
+    }
     assert results.seeds == [3]
     assert results.runs[0].epochs == pytest.approx(1 / 3, abs=0.01)
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["run"]
@@ -503,5 +495,5 @@ def test_a_run_that_fails_before_it_saved_anything_leaves_nothing(recipe, tmp_pa
     if not is_new:
         (tmp_path / "run").mkdir()
     with pytest.raises(ValueError, match="expected patterns of trained parameters, got 'nowhere'"):
-        train_recipe(recipe(learning_rates={"nowhere": 1e-3}), tmp_path / "run", progress=False)
+        train_recipe(recipe(learning_rates={"nowhere": 1e-3}), tmp_path / "run")
     assert [path.name for path in tmp_path.iterdir()] == ([] if is_new else ["run"])

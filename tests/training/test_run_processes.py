@@ -31,7 +31,7 @@ def test_a_command_that_was_killed_and_is_resumed_ends_in_the_same_metrics(tmp_p
     text_model, corpus = write_text_model(tmp_path / "text"), write_corpus(tmp_path / "tiny.pkl")
     settings = {"num_train_epochs": 20, "early_stopping_patience": None, "learning_rate": 1e-3}
     recipe = write_recipe(tmp_path / "tiny.yaml", text_model, corpus, **settings)
-    whole = train_recipe(read_recipe(recipe), tmp_path / "whole", progress=False)
+    whole = train_recipe(read_recipe(recipe), tmp_path / "whole")
     with start([], recipe, tmp_path / "killed") as process:
         training = tmp_path / ".killed.unfinished" / "training" / "3"
         while not any(training.glob("checkpoint-*/trainer_state.json")) and process.poll() is None:
@@ -57,7 +57,7 @@ def test_two_processes_train_a_recipe_as_one_and_one_of_them_writes(tmp_path):
     settings = {"model": model, "lora": {"r": 2, "lora_alpha": 2, "lora_dropout": 0.0}, "num_train_epochs": 2}
     one = write_recipe(tmp_path / "one.yaml", text_model, corpus, **settings)
     two = write_recipe(tmp_path / "two.yaml", text_model, corpus, **settings, per_device_train_batch_size=2)
-    expected = train_recipe(read_recipe(one), tmp_path / "one", progress=False)
+    expected = train_recipe(read_recipe(one), tmp_path / "one")
     launch = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
     with start(launch, two, tmp_path / "two", "--json") as process:
         out, err = process.communicate()

@@ -9,7 +9,7 @@ from tiny_run import recipe_values, write_corpus, write_decoder
 from typer.testing import CliRunner
 
 from hf_msa.cli import app
-from hf_msa.evaluation.loading import load_checkpoint
+from hf_msa.pretrained.checkpoint import load_checkpoint
 from hf_msa.training import make_recipe, train_recipe
 
 AV_SIZES = {
@@ -48,14 +48,14 @@ def place(tmp_path_factory):
     write_decoder(folder / "text")
     write_corpus(folder / "first.pkl")
     write_corpus(folder / "second.pkl", seed=1)
-    train_recipe(recipe(folder / "text", folder / "first.pkl"), folder / "one", progress=False)
+    train_recipe(recipe(folder / "text", folder / "first.pkl"), folder / "one")
     return folder
 
 
 @pytest.fixture(scope="module")
 def frozen(place):
     made = recipe(place / "text", place / "second.pkl", place / "one")
-    return train_recipe(made, place / "frozen", progress=False)
+    return train_recipe(made, place / "frozen")
 
 
 def test_a_frozen_encoder_keeps_its_trained_weights_and_statistics_bit_by_bit(place, frozen):
@@ -68,7 +68,7 @@ def test_a_frozen_encoder_keeps_its_trained_weights_and_statistics_bit_by_bit(pl
 
 def test_an_encoder_that_is_not_frozen_is_trained(place):
     made = recipe(place / "text", place / "second.pkl", place / "one", {"freeze_av_encoder": False})
-    train_recipe(made, place / "trained", progress=False)
+    train_recipe(made, place / "trained")
     before, after = encoder_of(place / "one"), encoder_of(place / "trained")
     assert not torch.equal(after["av_encoder.fusion.weight"], before["av_encoder.fusion.weight"])
     assert not torch.equal(
@@ -99,7 +99,7 @@ def test_stage_two_normalises_as_stage_one_did_whatever_its_corpus(place, frozen
     assert second.audio_statistics == first.audio_statistics
     assert second.visual_statistics == first.visual_statistics
     made = recipe(place / "text", place / "second.pkl", place / "one", {"av_encoder_name_or_path": None})
-    train_recipe(made, place / "alone", progress=False)
+    train_recipe(made, place / "alone")
     alone = load_checkpoint(str(place / "alone"))[1].feature_extractor
     assert alone.audio_statistics != first.audio_statistics
 
@@ -116,21 +116,21 @@ def test_no_folder_of_the_machine_stands_in_the_results(place, frozen):
 def test_features_of_another_size_are_refused_by_name(place):
     other = write_corpus(place / "other.pkl", audio_dim=4)
     with pytest.raises(ValueError, match=r"audio_dim: expected 3 as in stage one, .*one, got 4"):
-        train_recipe(recipe(place / "text", other, place / "one"), place / "refused", progress=False)
+        train_recipe(recipe(place / "text", other, place / "one"), place / "refused")
     assert not (place / "refused").exists()
 
 
 def test_an_encoder_of_other_sizes_is_refused_by_name(place):
     made = recipe(place / "text", place / "first.pkl", place / "one", {"av_intermediate_size": 18})
     with pytest.raises(ValueError, match="av_encoder_name_or_path: expected the sizes of"):
-        train_recipe(made, place / "refused", progress=False)
+        train_recipe(made, place / "refused")
 
 
 def test_another_normalisation_is_refused_by_name(place):
     statistics = {"mean": [0.0] * 3, "std": [1.0] * 3}
     made = recipe(place / "text", place / "first.pkl", place / "one", processor={"audio_statistics": statistics})
     with pytest.raises(ValueError, match="audio_statistics: expected those in stage one"):
-        train_recipe(made, place / "refused", progress=False)
+        train_recipe(made, place / "refused")
     with pytest.raises(ValueError, match="normalize_by: expected null"):
         recipe(place / "text", place / "first.pkl", place / "one", normalize_by="speaker")
 
@@ -138,18 +138,18 @@ def test_another_normalisation_is_refused_by_name(place):
 def test_what_is_no_stage_one_is_refused_by_name(place, frozen):
     made = recipe(place / "text", place / "first.pkl", place / "frozen")
     with pytest.raises(ValueError, match="av_encoder_name_or_path: expected a deepmlf_av, got a deepmlf"):
-        train_recipe(made, place / "refused", progress=False)
+        train_recipe(made, place / "refused")
 
 
 def test_a_stream_that_stage_one_never_saw_is_refused_by_name(place):
     first = recipe(place / "text", place / "first.pkl")
     first.streams = ["audio"]
-    train_recipe(first, place / "audio_alone", progress=False)
+    train_recipe(first, place / "audio_alone")
     made = recipe(place / "text", place / "first.pkl", place / "audio_alone")
     with pytest.raises(ValueError, match=r"streams: expected .*, got visual too"):
-        train_recipe(made, place / "refused", progress=False)
+        train_recipe(made, place / "refused")
     made.streams = ["text", "audio"]
-    train_recipe(made, place / "fewer", progress=False)
+    train_recipe(made, place / "fewer")
 
 
 def test_the_command_says_that_stage_one_is_missing_and_leaves_it_out_on_one_flag(place, monkeypatch):

@@ -11,11 +11,11 @@ import torch
 from tiny_kinds import KINDS
 from train_in_processes import train
 
-SCRIPT = Path(__file__).with_name("train_in_processes.py")
+SCRIPT = Path(__file__).parents[1] / "helpers" / "train_in_processes.py"
 
 
 def torchrun(folder, *arguments):
-    places = os.pathsep.join(map(str, (SCRIPT.parent, SCRIPT.parents[1] / "models", SCRIPT.parents[2])))
+    places = os.pathsep.join(map(str, (SCRIPT.parent, SCRIPT.parents[2])))
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
         [*launch, str(SCRIPT), str(folder), *map(str, arguments)],

@@ -6,8 +6,8 @@ from datasets.features.features import ArrayExtensionArray
 from tiny_corpus import tiny_dataset, tiny_model, tiny_processor, tiny_trainer, with_labels
 from tiny_models import tiny_deepmlf_av
 
+from hf_msa.data.checks import check_dataset
 from hf_msa.data.lengths import LENGTH, add_lengths
-from hf_msa.training.trainer import check_dataset
 
 ALIGNMENTS = ("word", "none")
 

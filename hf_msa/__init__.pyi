@@ -1,0 +1,4 @@
+from .models import *
+from .training.adapters import load_adapter as load_adapter
+
+__version__: str

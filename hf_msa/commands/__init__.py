@@ -1,0 +1,1 @@
+"""The commands of `hf-msa`, one file each: parse, call, print."""

@@ -1,0 +1,84 @@
+"""`hf-msa benchmark`: what a model costs."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from .terminal import Json, print_json, quiet
+
+
+def benchmark(
+    model: Annotated[
+        str, typer.Argument(help="Folder or repository of a checkpoint, or a model type: pgf_net, agfn, deepmlf.")
+    ],
+    batch_size: Annotated[int, typer.Option(help="Utterances per batch.", min=1)] = 32,
+    alignment: Annotated[
+        str | None,
+        typer.Option(
+            help="word: a frame per token; none: streams of their own lengths.",
+            show_default="as the model's processor",
+        ),
+    ] = None,
+    repeats: Annotated[int, typer.Option(help="Measurements per figure.", min=1)] = 10,
+    forward_only: Annotated[bool, typer.Option("--forward-only", help="Leave the training steps out.")] = False,
+    corpus_memory: Annotated[
+        bool,
+        typer.Option("--corpus-memory", help="Measure instead the memory of training on a corpus of MOSEI's shape."),
+    ] = False,
+    rows: Annotated[
+        int | None, typer.Option(help="Of that corpus.", show_default="22856, which need 11 GB of disk")
+    ] = None,
+    place: Annotated[
+        Path | None, typer.Option(help="Folder in which that corpus lies meanwhile.", show_default="the system's")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure time, memory and FLOPs beside the bare text encoder, on the same batch in the same run.
+
+    With --corpus-memory: make a corpus of 22,856 rows of 500 frames, train a model type on it, and say what that takes
+    beyond the model's own memory.
+
+    Example: hf-msa benchmark pgf_net --alignment none
+    """
+    quiet()
+    from hf_msa.errors import MsaError
+
+    if corpus_memory:
+        from hf_msa.costs.corpus_memory import benchmark_corpus_memory, format_corpus_memory
+
+        with Console(stderr=True).status("starting") as status:
+            memory = benchmark_corpus_memory(
+                model,
+                rows=rows,
+                batch_size=batch_size,
+                alignment=alignment or "word",
+                place=place,
+                report=status.update,
+            )
+        if as_json:
+            print_json(memory.to_dict())
+        else:
+            sys.stdout.write(format_corpus_memory(memory) + "\n")
+        return
+    if rows is not None or place is not None:
+        raise MsaError("rows, place: expected only with --corpus-memory")
+    from hf_msa.costs.speed import benchmark as measure
+    from hf_msa.costs.speed import format_benchmark, load_for_benchmark
+
+    result = measure(
+        load_for_benchmark(model),
+        batch_size=batch_size,
+        alignment=alignment,
+        repeats=repeats,
+        training=not forward_only,
+    )
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        sys.stdout.write(format_benchmark(result) + "\n")
+
+
+__all__ = ["benchmark"]

@@ -1,0 +1,35 @@
+"""`hf-msa compare`: is one run better than another?"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from .tables import print_metrics
+from .terminal import Json, print_json, quiet
+
+
+def compare(
+    run_a: Annotated[Path, typer.Argument(help="Folder of a run, the one that was there first.")],
+    run_b: Annotated[Path, typer.Argument(help="Folder of the other.")],
+    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    as_json: Json = False,
+) -> None:
+    """Say whether one of two runs is better: paired bootstrap over utterances and seeds.
+
+    Example: hf-msa compare runs/text_only runs/all_three
+    """
+    quiet()
+    from hf_msa.evaluation.comparison import compare_runs
+
+    comparison = compare_runs(run_a, run_b, split)
+    if as_json:
+        print_json(comparison.to_dict())
+        return
+    rows = dict(zip(comparison.names, comparison.metrics, strict=True))
+    print_metrics(split, rows, with_std=max(comparison.seeds) > 1)
+    Console(soft_wrap=True).print(f"\n{comparison}", highlight=False, markup=False)
+
+
+__all__ = ["compare"]

@@ -1,0 +1,49 @@
+"""`hf-msa robustness`: noise on a stream."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from .terminal import Json, print_json, quiet
+
+
+def robustness(
+    run: Annotated[Path, typer.Argument(help="Folder of a run of hf-msa train.")],
+    stream: Annotated[str, typer.Option(help="audio or visual: the stream that gets noise.")] = "visual",
+    strengths: Annotated[
+        list[float] | None, typer.Option("--strength", help="Noise in standard deviations; may be repeated.")
+    ] = None,
+    corpus: Annotated[str | None, typer.Option(help="As of hf-msa train.", show_default="the run's own")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, an option of load_corpus; may be repeated.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    psc: Annotated[bool, typer.Option("--psc", help="Prediction-space correlation too (extra plots).")] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Folder for a plot of every seed's feature space; implies --psc.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how a run's error grows with noise on one stream, and whether its gates notice.
+
+    Example: hf-msa robustness runs/agfn_sample --stream visual --strength 1 --strength 3
+    """
+    quiet()
+    from hf_msa.evaluation.robustness import run_robustness
+    from hf_msa.training.recipe import read_options
+
+    options = read_options(overrides) if overrides else None
+    strengths = strengths or [1.0, 2.0, 3.0]
+    with Console(stderr=True, quiet=as_json).status("measuring") as status:
+        found = run_robustness(run, corpus, split, stream, strengths, psc, options, status.update, plot)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    from hf_msa.hub.card import robustness_table
+
+    Console(soft_wrap=True).print(robustness_table([found.to_dict()]), highlight=False, markup=False)
+
+
+__all__ = ["robustness"]

@@ -1,0 +1,54 @@
+"""`hf-msa sweep`: parse, call, print."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from .bars import progress_bars
+from .terminal import Json, print_json, quiet
+
+
+def sweep(
+    recipe: Annotated[Path, typer.Argument(help="YAML file; see examples/configs.")],
+    grid: Annotated[list[str], typer.Option("--grid", help="key=value,value in YAML; may be repeated.")],
+    seeds: Annotated[
+        int | None, typer.Option(help="The recipe's first so many seeds, or more in sequence.", min=1, max=100)
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the sweep.", show_default="runs/<name of the recipe>_sweep")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value in place of the recipe's, for all runs.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train every combination of some settings of a recipe; the same command goes on where it was stopped.
+
+    Example: hf-msa sweep examples/configs/pgf_net_sample.yaml --seeds 1 --grid model.fusion_start_layer=0,3 --grid
+    lora.r=16,32
+    """
+    quiet()
+    from hf_msa.hub.card import sweep_table
+    from hf_msa.training.recipe import shareable_setting
+    from hf_msa.training.sweep import SWEEP_FILE, sweep_recipe
+
+    folder = output or Path("runs") / f"{recipe.stem}_sweep"
+    typed = ["hf-msa", "sweep", recipe.name, *(part for entry in grid for part in ("--grid", entry))]
+    typed += [part for value in overrides or [] for part in ("--set", shareable_setting(value))]
+    typed += ["--seeds", str(seeds)] if seeds is not None else []
+    with progress_bars(not as_json) as report:
+        found = sweep_recipe(recipe, grid, folder, overrides or [], seeds, report, shlex.join(typed))
+    if found is None:  # one of several processes, not the first
+        return
+    if as_json:
+        print_json(found.to_dict())
+        return
+    console = Console(soft_wrap=True)
+    console.print(sweep_table(found.to_dict()), highlight=False, markup=False)
+    console.print(f"\n{folder / SWEEP_FILE} holds the table for hf-msa card.", highlight=False, markup=False)
+
+
+__all__ = ["sweep"]

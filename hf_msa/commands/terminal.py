@@ -1,0 +1,111 @@
+"""What every command does the same way: errors as one line, JSON for machines, a quiet terminal."""
+
+import functools
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from hf_msa._version import __version__
+
+TRACEBACK_VARIABLE = "HF_MSA_TRACEBACK"
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Replace a key of the recipe, as key=value; may be repeated.")
+]
+Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a repository.")]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run the checkpoint's own code instead of this package's.")
+]
+
+
+def clear_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn a user's mistake into one line and exit code 2, and a bug of ours into one line and exit code 1."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except (typer.Exit, typer.Abort):
+            raise
+        except KeyboardInterrupt as error:
+            print_error("stopped; a training goes on with --resume")
+            raise typer.Exit(130) from error
+        except Exception as error:
+            if os.environ.get(TRACEBACK_VARIABLE):
+                raise
+            if not is_users_to_mend(error):
+                print_error(
+                    f"this is a bug of hf_msa {__version__}, not of yours: {type(error).__name__}: {error}; "
+                    f"{TRACEBACK_VARIABLE}=1 shows where, please report it"
+                )
+                raise typer.Exit(1) from error
+            for problem in getattr(error, "problems", None) or [error]:
+                print_error(str(problem))
+            raise typer.Exit(2) from error
+
+    return run
+
+
+def is_users_to_mend(error: BaseException) -> bool:
+    """Return whether an error is a user's mistake, or says what the system or the Hub could not do.
+
+    Args:
+        error: As it was raised.
+    """
+    # By name, since code that came with a checkpoint brings a class of its own; and nothing heavy is imported for it.
+    if any(kind.__name__ == "MsaError" for kind in type(error).__mro__):
+        return True
+    return isinstance(error, OSError)
+
+
+def print_error(message: str) -> None:
+    """Print one line on standard error."""
+    from rich.console import Console
+
+    line = " ".join(message.split())
+    Console(stderr=True, soft_wrap=True).print(f"hf-msa: {line}", style="bold red", markup=False, highlight=False)
+
+
+def print_text(text: str) -> None:
+    """Print text as it is, whatever stands in it and however long its lines are."""
+    from rich.console import Console
+
+    Console(soft_wrap=True).print(text, highlight=False, markup=False)
+
+
+def quiet() -> None:
+    """Leave the terminal to our own progress bars."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    # peft asks transformers for a property that transformers has renamed; nothing a user could do.
+    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as one line of JSON, null for what is not finite."""
+    from hf_msa.evaluation.results import strict_json
+
+    sys.stdout.write(json.dumps(strict_json(value), default=str) + "\n")
+
+
+__all__ = [
+    "TRACEBACK_VARIABLE",
+    "Json",
+    "Overrides",
+    "Revision",
+    "TrustRemoteCode",
+    "clear_errors",
+    "is_users_to_mend",
+    "print_error",
+    "print_json",
+    "print_text",
+    "quiet",
+]

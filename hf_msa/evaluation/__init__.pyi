@@ -1,0 +1,13 @@
+from .bootstrap import BootstrapResult as BootstrapResult
+from .bootstrap import paired_bootstrap as paired_bootstrap
+from .comparison import compare_runs as compare_runs
+from .evaluator import evaluate_checkpoint as evaluate_checkpoint
+from .metrics import classification_metrics as classification_metrics
+from .metrics import metrics_for as metrics_for
+from .metrics import mosi_metrics as mosi_metrics
+from .metrics import round_metrics as round_metrics
+from .metrics import sims_metrics as sims_metrics
+from .predictions import predict_rows as predict_rows
+from .results import Results as Results
+from .results import read_results as read_results
+from .robustness import run_robustness as run_robustness

@@ -1,0 +1,43 @@
+"""Measure a checkpoint on a split of a corpus, as `hf-msa train` measured it."""
+
+from typing import Any
+
+from hf_msa.data.checks import check_dataset
+from hf_msa.data.named import open_split
+from hf_msa.pretrained.checkpoint import load_checkpoint
+from hf_msa.progress import Report, ignore
+
+from .predictions import predict_rows, score_predictions
+
+
+def evaluate_checkpoint(
+    name_or_path: str,
+    corpus: str,
+    split: str = "test",
+    corpus_options: dict[str, Any] | None = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    report: Report = ignore,
+) -> dict[str, Any]:
+    """Return the metrics of a checkpoint on a split of a corpus, as `train_recipe` measured them.
+
+    Args:
+        name_or_path: Folder or repository.
+        corpus: As in a recipe.
+        split: train, valid or test.
+        corpus_options: Of `load_corpus`.
+        revision: Branch, tag or commit of a repository.
+        trust_remote_code: Run the checkpoint's own code instead of this package's.
+        report: Told of the rows that are done.
+
+    Raises:
+        ValueError: When the split does not exist, or its rows do not fit the model.
+    """
+    rows = open_split(corpus, split, corpus_options)
+    model, processor = load_checkpoint(name_or_path, revision, trust_remote_code)
+    check_dataset(split, rows, model.config, processor.streams)
+    found = predict_rows(model, processor, rows, report=report)
+    return score_predictions(found, model.config)
+
+
+__all__ = ["evaluate_checkpoint"]

@@ -1,0 +1,104 @@
+"""Write a file or a folder whole or not at all, and check where it is to go before time is spent on its content."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from .errors import MsaError
+
+
+def write_file(path: Path, content: str) -> None:
+    """Write a text file in UTF-8; what stood there before stays until the new one is complete.
+
+    Args:
+        path: The file, in a folder that exists.
+        content: Its text.
+
+    Raises:
+        OSError: As of a full disk; then nothing has changed.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(content, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def fresh_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty folder to write into, which takes the place of `folder` when the block ends without an error.
+
+    What stood there before stays until then, and for good when the block fails.
+
+    Args:
+        folder: Where the content goes.
+
+    Raises:
+        OSError: As of a full disk; then nothing is left behind.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        # One deeper, since only the owner may read the temporary folder itself.
+        fresh = Path(temporary) / "fresh"
+        fresh.mkdir()
+        yield fresh
+        replace_folder(fresh, folder)
+
+
+def replace_folder(fresh: Path, folder: Path) -> None:
+    """Put a folder in the place of another, which stays if that fails.
+
+    Args:
+        fresh: The new one, on the same disk.
+        folder: Where it goes.
+    """
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        old = Path(temporary) / "old"
+        if folder.exists():
+            folder.rename(old)
+        try:
+            fresh.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
+
+
+def check_new_folder(folder: Path) -> None:
+    """Refuse a folder in which something lies.
+
+    Args:
+        folder: Where something is to be written.
+
+    Raises:
+        MsaError: For a file, and a folder that is not empty.
+    """
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise MsaError(f"output: expected a new or empty folder, got {folder}")
+
+
+def check_output_file(output: Path, source: Path) -> None:
+    """Refuse a file that cannot be written to, or that is the source itself.
+
+    Args:
+        output: The file to be written.
+        source: The file that is read.
+
+    Raises:
+        MsaError: For a folder, a folder that does not exist, and the file that is read.
+    """
+    if output.is_dir() or not output.parent.is_dir() or not output.name:
+        raise MsaError(f"output: expected a file in a folder that exists, got {output}")
+    if output.exists() and output.samefile(source):
+        raise MsaError(f"output: expected another file than the utterances, got {output}")
+
+
+__all__ = [
+    "check_new_folder",
+    "check_output_file",
+    "fresh_folder",
+    "replace_folder",
+    "write_file",
+]

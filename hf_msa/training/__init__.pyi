@@ -1,0 +1,11 @@
+from .adapters import add_lora as add_lora
+from .adapters import load_adapter as load_adapter
+from .adapters import merge_lora as merge_lora
+from .adapters import save_adapter as save_adapter
+from .arguments import MsaTrainingArguments as MsaTrainingArguments
+from .recipe import Recipe as Recipe
+from .recipe import make_recipe as make_recipe
+from .recipe import read_recipe as read_recipe
+from .run import train_recipe as train_recipe
+from .sweep import sweep_recipe as sweep_recipe
+from .trainer import MsaTrainer as MsaTrainer

@@ -1,0 +1,109 @@
+"""Prediction-space correlation and its plot."""
+
+import builtins
+
+import numpy as np
+import pytest
+from tiny_models import tiny_agfn
+from tiny_tokenizers import bert
+
+from hf_msa.evaluation.probes.psc import correlations_with_error, embed_in_plane, fused_features, plot_psc, psc
+from hf_msa.models import AGFNProcessor, MsaFeatureExtractor
+
+RNG = np.random.default_rng(0)
+PLANE, ERRORS = RNG.normal(size=(60, 2)), RNG.random(60)
+
+
+def test_the_figure_is_the_mean_of_both_absolute_correlations():
+    expected = (abs(np.corrcoef(PLANE[:, 0], ERRORS)[0, 1]) + abs(np.corrcoef(PLANE[:, 1], ERRORS)[0, 1])) / 2
+    assert correlations_with_error(PLANE, ERRORS)[0] == pytest.approx(expected)
+
+
+def test_turning_the_plane_changes_the_papers_figure_and_not_its_companion():
+    errors = PLANE[:, 0] + 0.1 * ERRORS
+    turn = np.array([[np.cos(0.8), -np.sin(0.8)], [np.sin(0.8), np.cos(0.8)]])
+    (before, same), (after, companion) = (
+        correlations_with_error(PLANE, errors),
+        correlations_with_error(PLANE @ turn, errors),
+    )
+    assert abs(before - after) > 0.05
+    assert same == pytest.approx(companion)
+    assert same > 0.99
+
+
+def test_errors_that_follow_a_feature_give_more_than_errors_that_do_not():
+    states = np.concatenate([RNG.normal(-4, 1, (30, 6)), RNG.normal(4, 1, (30, 6))]).astype(np.float32)
+    tied = np.repeat([0.1, 2.0], 30) + 0.05 * ERRORS
+    found, loose = psc(states, tied, seeds=[0]), psc(states, ERRORS, seeds=[0])
+    assert found.invariant_mean > 0.9 > 0.5 > loose.invariant_mean
+    assert found.std == 0
+    assert found.seeds == (0,)
+
+
+def test_the_same_seed_lays_out_the_same_plane():
+    states = RNG.normal(size=(40, 5))
+    assert np.array_equal(embed_in_plane(states, 1), embed_in_plane(states, 1))
+
+
+@pytest.mark.parametrize(
+    ("states", "errors", "seeds", "message"),
+    [
+        (
+            np.zeros((20, 4)),
+            np.zeros(20),
+            [0],
+            r"fused_states: expected \(N of at least 32, D of at least 2\), got \(20, 4\)",
+        ),
+        (np.zeros((40, 1)), np.zeros(40), [0], r"D of at least 2\), got \(40, 1\)"),
+        (np.full((40, 4), np.nan), RNG.random(40), [0], "fused_states: expected finite values, got nan"),
+        (RNG.normal(size=(40, 4)), np.full(40, np.inf), [0], "errors: expected finite values, got inf"),
+        (RNG.normal(size=(40, 4)), np.ones(40), [0], "errors: expected some that differ, got 1.0 for all"),
+        (RNG.normal(size=(40, 4)), np.ones((40, 1)), [0], r"errors: expected \(40,\) as fused_states, got \(40, 1\)"),
+        (RNG.normal(size=(40, 4)), np.zeros(39), [0], r"errors: expected \(40,\) as fused_states, got \(39,\)"),
+        (RNG.normal(size=(40, 4)), np.zeros(40), [], "seeds: expected at least one, got none"),
+    ],
+)
+def test_what_cannot_be_laid_out_is_refused(states, errors, seeds, message):
+    with pytest.raises(ValueError, match=message):
+        psc(states, errors, seeds)
+
+
+@pytest.mark.parametrize("rounding", [0, 1e-7])
+def test_a_model_that_says_the_same_of_all_is_refused_and_does_not_end_the_process(rounding):
+    """The start by PCA divides by the spread of the states, and sklearn's tree does not survive a NaN."""
+    states = np.ones((40, 4)) + rounding * RNG.normal(size=(40, 4))
+    with pytest.raises(ValueError, match="fused_states: expected utterances that differ, got the same state for all"):
+        embed_in_plane(states)
+
+
+def test_features_are_read_in_evaluation_mode_and_the_mode_is_left_alone():
+    processor = AGFNProcessor(MsaFeatureExtractor(audio_dim=3, visual_dim=2), bert(model_max_length=32))
+    rows = [{"text": text, "label": 1.0} for text in ("the movie was good", "bad")]
+    model = tiny_agfn().train()
+    found, again = fused_features(model, processor, rows), fused_features(model, processor, rows)
+    assert model.training
+    assert [part.shape for part in found] == [(2, 8), (2,), (2,)]
+    assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))
+    with pytest.raises(ValueError, match="rows: expected a label in every row, got none"):
+        fused_features(model, processor, [{"text": "bad"}])
+    with pytest.raises(ValueError, match="rows: expected at least one, got none"):
+        fused_features(model, processor, [])
+    assert model.training
+
+
+def test_without_the_extra_the_error_says_what_to_install(monkeypatch):
+    plain = builtins.__import__
+
+    def hidden(name, *args, **kwargs):
+        if name.split(".")[0] == "sklearn":
+            raise ModuleNotFoundError(name)
+        return plain(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", hidden)
+    with pytest.raises(ModuleNotFoundError, match=r"hf_msa\[plots\]"):
+        embed_in_plane(RNG.normal(size=(40, 4)))
+
+
+def test_the_plot_marks_the_worst_tenth(tmp_path):
+    plot_psc(PLANE, RNG.uniform(-3, 3, 60), ERRORS, tmp_path / "psc.png", title="a model")
+    assert (tmp_path / "psc.png").stat().st_size > 5000

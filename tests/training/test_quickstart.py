@@ -1,0 +1,46 @@
+"""The demo itself (slow), and what it is made of."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hf_msa.data.utterances import read_utterances, write_utterances
+from hf_msa.training.quickstart import DEMO_RECIPE, run_demo
+from hf_msa.training.recipe import make_recipe, read_recipe
+
+
+def test_utterances_come_back_from_their_file_as_they_went(tmp_path):
+    rows = [
+        {
+            "text": "i loved it",
+            "words": [{"word": "i", "start": 0.0, "end": 0.5}],
+            "audio": np.arange(6.0).reshape(2, 3),
+            "visual": np.zeros((0, 2)),
+            "audio_rate": 20.0,
+            "label": 1.0,
+        }
+    ]
+    ((number, read),) = read_utterances(write_utterances(rows, tmp_path))
+    assert number == 1
+    assert np.array_equal(read.pop("audio"), rows[0]["audio"])
+    assert read == {"text": "i loved it", "words": rows[0]["words"], "audio_rate": 20.0}
+
+
+@pytest.mark.slow
+def test_the_demo_beats_its_text_only_run_and_predicts_in_a_fresh_process(tmp_path):
+    result = run_demo(tmp_path / "demo")
+    mae = {run: metrics["mae"] for run, metrics in result.metrics.items()}
+    assert mae["text + audio + visual"] < mae["text only"] - 0.15
+    assert mae["text only"] < mae["majority"] - 0.2
+    assert len(result.predictions) == 3
+    for prediction in result.predictions:
+        assert sum(prediction["shares"].values()) == pytest.approx(1, abs=1e-4)
+        assert min(prediction["shares"].values()) > 0.01
+    scores = [prediction["score"] for prediction in result.predictions]
+    assert scores[0] < scores[2]
+
+
+def test_the_demo_is_the_sample_recipe():
+    recipe = read_recipe(Path(__file__).parents[2] / "examples/configs/pgf_net_sample.yaml")
+    assert recipe.to_dict() == make_recipe(DEMO_RECIPE).to_dict()
