@@ -37,8 +37,9 @@ from transformers import BertConfig, BertModel, BertTokenizer, GPT2Config, GPT2L
 
 from hf_msa.costs.measurement import MIB
 from hf_msa.data.parquet import write_parquet
-from hf_msa.data.rows import SPLITS, STREAMS, OpenCorpus
+from hf_msa.data.rows import SPLITS, OpenCorpus
 from hf_msa.errors import MsaError
+from hf_msa.models.streams_msa import FRAME_STREAMS
 from hf_msa.training.recipe import make_recipe
 
 MOSEI_ROWS = {"train": 16326, "valid": 1871, "test": 4659}
@@ -170,7 +171,7 @@ def benchmark_corpus_memory(
         recipe = {
             "model_type": model_type,
             "text_model": str(text_model),
-            "streams": list(STREAMS) if model_type == "deepmlf_av" else ["text", *STREAMS],
+            "streams": list(FRAME_STREAMS) if model_type == "deepmlf_av" else ["text", *FRAME_STREAMS],
             "processor": {"alignment": alignment},
             "seeds": [seed],
             **training,
@@ -220,7 +221,7 @@ def made_corpus(sizes: dict[str, int], seed: int = 0) -> OpenCorpus:
                     stream: pool[starts[stream] : starts[stream] + FRAMES * dim].reshape(FRAMES, dim)
                     for stream, dim in MOSEI_DIMS.items()
                 },
-                **{f"{stream}_rate": _RATE for stream in STREAMS},
+                **{f"{stream}_rate": _RATE for stream in FRAME_STREAMS},
                 "label": float(rng.uniform(-3, 3)),
             }
 

@@ -9,12 +9,13 @@ from datasets import Array2D, Dataset
 
 from hf_msa.errors import CorpusError
 from hf_msa.models import MsaConfig
+from hf_msa.models.streams_msa import FRAME_STREAMS
 
 from .lengths import num_frames
-from .rows import STREAMS, brief
+from .rows import brief
 
 
-def check_dataset(name: str, dataset: Dataset, config: MsaConfig, streams: Sequence[str] = STREAMS) -> None:
+def check_dataset(name: str, dataset: Dataset, config: MsaConfig, streams: Sequence[str] = FRAME_STREAMS) -> None:
     """Refuse rows that a model cannot be trained or evaluated on; streams are not read, only their sizes.
 
     Args:
@@ -29,7 +30,7 @@ def check_dataset(name: str, dataset: Dataset, config: MsaConfig, streams: Seque
     """
     if not len(dataset):
         raise CorpusError(f"{name}: expected at least one row, got none")
-    for stream in [stream for stream in STREAMS if stream in streams]:
+    for stream in [stream for stream in FRAME_STREAMS if stream in streams]:
         feature = dataset.features.get(stream)
         expected = getattr(config, f"{stream}_dim")
         if isinstance(feature, Array2D) and feature.shape[1] == 0:
@@ -45,7 +46,7 @@ def check_dataset(name: str, dataset: Dataset, config: MsaConfig, streams: Seque
         raise CorpusError(f"{name}: expected a column label, got {', '.join(dataset.column_names)}")
     ids = dataset["id"] if "id" in dataset.column_names else range(len(dataset))
     if config.text_config is None:
-        read = [stream for stream in STREAMS if stream in streams]
+        read = [stream for stream in FRAME_STREAMS if stream in streams]
         for key, *frames in zip(ids, *(num_frames(dataset, stream) for stream in read), strict=True):
             if not any(frames):
                 raise CorpusError(f"{name}: expected {' or '.join(read)} in every row, got none in row {key!r}")

@@ -17,13 +17,14 @@ from typing import Any, Literal
 import pyarrow as pa
 from datasets import Dataset, DatasetDict, DatasetInfo, NamedSplit
 
+from hf_msa.models.streams_msa import FRAME_STREAMS
 from hf_msa.progress import Report, ignore
 
 from .csd import open_csd
 from .label_csv import open_label_csv
 from .mmsa_pickle import open_pickle
 from .parquet import is_parquet, load_parquet, write_parquet
-from .rows import SPLITS, STREAMS, CorpusError, OpenCorpus, RowCheck, check_label_range, check_rates
+from .rows import SPLITS, CorpusError, OpenCorpus, RowCheck, check_label_range, check_rates
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ def load_corpus(path: str | Path, **options: Any) -> DatasetDict:
         # With a fingerprint of our own: to make one, `datasets` would write the whole table through a pickle.
         corpus[split] = Dataset(table, info=info, split=NamedSplit(split), fingerprint=uuid.uuid4().hex[:16])
     # The plain format gives nested lists, in which an empty stream loses its width.
-    return corpus.with_format("numpy", columns=list(STREAMS), output_all_columns=True)
+    return corpus.with_format("numpy", columns=list(FRAME_STREAMS), output_all_columns=True)
 
 
 def convert_corpus(

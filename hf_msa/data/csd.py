@@ -18,9 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from .rows import MOSI_RANGE, SPLITS, STREAMS, CorpusError, OpenCorpus, brief, check_splits
+from hf_msa.models.streams_msa import FRAME_STREAMS
 
-_ROLES = ("label", "words", *STREAMS)
+from .rows import MOSI_RANGE, SPLITS, CorpusError, OpenCorpus, brief, check_splits
+
+_ROLES = ("label", "words", *FRAME_STREAMS)
 # By what the published sequences are called; the first that fits decides.
 _NAMES = {
     "label": ("label",),
@@ -66,7 +68,7 @@ def open_csd(
     counts: Counter[str] = Counter()
     videos = {split: [video for video in folds[split] if video in labels] for split in SPLITS}
     counts["videos_without_labels"] += sum(len(folds[split]) - len(videos[split]) for split in SPLITS)
-    dims = {stream: _dim(paths[stream], data[stream]) if stream in data else 0 for stream in STREAMS}
+    dims = {stream: _dim(paths[stream], data[stream]) if stream in data else 0 for stream in FRAME_STREAMS}
     rates = {"audio": audio_rate, "visual": visual_rate}
 
     def rows(split: str) -> Iterator[dict[str, Any]]:
@@ -78,7 +80,7 @@ def open_csd(
                 if "words" in entries:
                     row["words"] = _words(*entries["words"], start, end)
                     row["text"] = " ".join(word["word"] for word in row["words"])
-                for stream in STREAMS:
+                for stream in FRAME_STREAMS:
                     frames, rate = np.zeros((0, dims[stream]), np.float32), rates[stream]
                     if stream in entries:
                         frames, times = (own[_inside(entries[stream][1], start, end)] for own in entries[stream])

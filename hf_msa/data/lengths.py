@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
 
-from .rows import STREAMS
+from hf_msa.models.streams_msa import FRAME_STREAMS
 
 LENGTH = "length"
 
@@ -24,7 +24,7 @@ def add_lengths(dataset: Dataset, processor: Any) -> Dataset:
     texts = [text or "" for text in dataset["text"]]
     lengths = [len(tokens) for tokens in processor.tokenizer(texts)["input_ids"]]
     if processor.alignment == "none":
-        for stream in set(STREAMS) & set(processor.streams) & set(dataset.column_names):
+        for stream in set(FRAME_STREAMS) & set(processor.streams) & set(dataset.column_names):
             lengths = [sum(pair) for pair in zip(lengths, num_frames(dataset, stream), strict=True)]
     shown = dataset.format
     columns = None if set(shown["columns"]) == set(dataset.column_names) else shown["columns"]

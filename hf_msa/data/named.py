@@ -10,9 +10,10 @@ from datasets import Dataset, DatasetDict
 
 from hf_msa.data.corpus import load_corpus
 from hf_msa.data.fingerprint import corpus_sha256
-from hf_msa.data.rows import SPLITS, STREAMS, CorpusError
+from hf_msa.data.rows import SPLITS, CorpusError
 from hf_msa.data.sample_corpus import AUDIO_FEATURES, VISUAL_FEATURES, load_sample_corpus
 from hf_msa.errors import MsaError
+from hf_msa.models.streams_msa import FRAME_STREAMS
 
 CORPORA_VARIABLE = "HF_MSA_CORPORA"
 _SAMPLE = Path(__file__).parents[1] / "data" / "sample_corpus"
@@ -73,7 +74,7 @@ def open_corpus(name: str, options: dict[str, Any] | None = None) -> Corpus:
         features = {}
         path = _find_corpus(name)
         splits = load_corpus(path, **(options or {}))
-    for stream in STREAMS:
+    for stream in FRAME_STREAMS:
         dim = splits["train"].features[stream].shape[1]
         if dim:
             features[f"{stream}_dim"] = dim

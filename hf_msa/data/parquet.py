@@ -18,9 +18,10 @@ import pyarrow.parquet as pq
 from datasets import Array2D, DatasetDict, Features, load_dataset
 from pyarrow.dataset import ParquetFragmentScanOptions
 
+from hf_msa.models.streams_msa import FRAME_STREAMS
 from hf_msa.progress import Progress, Report, ignore
 
-from .rows import MOSI_RANGE, ROWS_PER_TABLE, SPLITS, STREAMS, CorpusError, OpenCorpus, RowCheck, brief, check_splits
+from .rows import MOSI_RANGE, ROWS_PER_TABLE, SPLITS, CorpusError, OpenCorpus, RowCheck, brief, check_splits
 
 _MANIFEST = "corpus.json"
 _COLUMNS = ("id", "text", "audio", "visual", "label")
@@ -104,7 +105,7 @@ def load_parquet(
     for dataset in corpus.values():
         dataset.info.description = json.dumps(manifest) if manifest else ""
     # The plain format gives nested lists, in which an empty stream loses its width.
-    return corpus.with_format("numpy", columns=list(STREAMS), output_all_columns=True)
+    return corpus.with_format("numpy", columns=list(FRAME_STREAMS), output_all_columns=True)
 
 
 def is_parquet(folder: Path) -> bool:
@@ -139,7 +140,7 @@ def _check_file(path: Path) -> int:
         raise CorpusError(f"{path}: expected a Parquet file, got {' '.join(str(error).split())}") from error
     if missing := [name for name in _COLUMNS if name not in features]:
         raise CorpusError(f"{path}: expected the columns {', '.join(_COLUMNS)}, got no {', '.join(missing)}")
-    for stream in STREAMS:
+    for stream in FRAME_STREAMS:
         if not isinstance(features[stream], Array2D):
             raise CorpusError(f"{path}: {stream}: expected Array2D((None, F)), got {brief(features[stream])}")
     return int(num_rows)

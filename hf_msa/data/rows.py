@@ -20,9 +20,9 @@ import pyarrow as pa
 from datasets import Array2D, Features, List, Value
 
 from hf_msa.errors import CorpusError
+from hf_msa.models.streams_msa import FRAME_STREAMS
 
 SPLITS = ("train", "valid", "test")
-STREAMS = ("audio", "visual")
 EXTRA_LABELS = ("label_text", "label_audio", "label_visual")
 MOSI_RANGE, SIMS_RANGE = (-3.0, 3.0), (-1.0, 1.0)
 ROWS_PER_TABLE = 64  # of 500 x 74 frames: 10 MB
@@ -65,8 +65,8 @@ class OpenCorpus:
                 "speaker": Value("string"),
                 "text": Value("string"),
                 "words": List({"word": Value("string"), "start": Value("float32"), "end": Value("float32")}),
-                **{stream: Array2D((None, self.dims[stream]), "float32") for stream in STREAMS},
-                **{f"{stream}_rate": Value("float32") for stream in STREAMS},
+                **{stream: Array2D((None, self.dims[stream]), "float32") for stream in FRAME_STREAMS},
+                **{f"{stream}_rate": Value("float32") for stream in FRAME_STREAMS},
                 "label": Value("float32"),
                 **self.columns,
             }
@@ -186,7 +186,7 @@ def _table(rows: Sequence[Mapping[str, Any]], features: Features) -> pa.Table:
     schema = features.arrow_schema
     columns = [
         _stream_column([row[name] for row in rows], type_)
-        if name in STREAMS
+        if name in FRAME_STREAMS
         else pa.array([row.get(name) for row in rows], type_)
         for name, type_ in zip(schema.names, schema.types, strict=True)
     ]
@@ -210,7 +210,6 @@ __all__ = [
     "ROWS_PER_TABLE",
     "SIMS_RANGE",
     "SPLITS",
-    "STREAMS",
     "CorpusError",
     "OpenCorpus",
     "RowCheck",

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from hf_msa.errors import MsaError
+from hf_msa.models.streams_msa import FRAME_STREAMS
 
-STREAMS = ("audio", "visual")
 _WRITTEN_KEYS = ("text", "words", "audio_rate", "visual_rate")
 
 
@@ -43,7 +43,7 @@ def read_utterances(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             raise MsaError(f"{path}:{number}: expected a JSON object, got {error}") from error
         if not isinstance(utterance, dict):
             raise MsaError(f"{path}:{number}: expected a JSON object, got {type(utterance).__name__}")
-        for stream in STREAMS:
+        for stream in FRAME_STREAMS:
             if utterance.get(stream) is not None:
                 utterance[stream] = _load(path, number, stream, utterance[stream])
         yield number, utterance
@@ -71,7 +71,7 @@ def write_utterances(rows: Iterable[Mapping[str, Any]], folder: Path) -> Path:
     with path.open("w", encoding="utf-8") as lines:
         for number, row in enumerate(rows):
             line = {key: row[key] for key in _WRITTEN_KEYS if row.get(key) is not None}
-            for stream in STREAMS:
+            for stream in FRAME_STREAMS:
                 if len(row[stream]):
                     line[stream] = f"{number}_{stream}.npy"
                     np.save(folder / line[stream], row[stream], allow_pickle=False)

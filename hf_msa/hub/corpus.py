@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from hf_msa.data import load_corpus
-from hf_msa.data.rows import STREAMS
+from hf_msa.models.streams_msa import FRAME_STREAMS
 
 from .checks import file_problems
 from .publication import Publication, PublishError, send_or_list
@@ -58,7 +58,7 @@ def publish_corpus(
         problems.append(f"rights: expected a private repository, or your word that you may pass on {named}")
     splits = load_corpus(folder)
     sizes = {name: len(rows) for name, rows in splits.items()}
-    columns = {stream: splits["train"].features[stream].shape[1] for stream in STREAMS}
+    columns = {stream: splits["train"].features[stream].shape[1] for stream in FRAME_STREAMS}
     with tempfile.TemporaryDirectory() as place:
         staged = Path(place) / to.name
         staged.mkdir()

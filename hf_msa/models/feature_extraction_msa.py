@@ -18,8 +18,8 @@ from transformers import BatchFeature, FeatureExtractionMixin
 
 from .alignment_msa import Interval, interval_means
 from .errors_msa import MsaError
+from .streams_msa import FRAME_STREAMS
 
-STREAMS = ("audio", "visual")
 # What transformers writes beside the fields.
 _TRANSFORMERS_KEYS = frozenset({"auto_map", "feature_extractor_type", "processor_class", "_processor_class"})
 
@@ -152,7 +152,7 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
         Raises:
             MsaError: Before `fit(..., by="speaker")`.
         """
-        for stream, found in zip(STREAMS, self._measured(dataset, "speaker"), strict=True):
+        for stream, found in zip(FRAME_STREAMS, self._measured(dataset, "speaker"), strict=True):
             statistics = getattr(self, f"{stream}_statistics")
             if statistics is None or "speakers" not in statistics:
                 raise MsaError(f"{stream}_statistics: expected statistics fitted by speaker before adapt()")
@@ -237,7 +237,7 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
         return output
 
     def _check(self) -> None:
-        for stream in STREAMS:
+        for stream in FRAME_STREAMS:
             dim = getattr(self, f"{stream}_dim")
             if not isinstance(dim, int) or dim < 1:
                 raise MsaError(f"{stream}_dim: expected an integer of at least 1, got {dim!r}")
@@ -281,7 +281,7 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
         for index, row in enumerate(dataset):
             if by is not None and row.get(by) is None:
                 raise MsaError(f"by: expected a column {by!r} in every row, got none in row {index}")
-            for stream in STREAMS:
+            for stream in FRAME_STREAMS:
                 frames = self.read_frames(stream, index, row.get(stream)).double()
                 finite = torch.isfinite(frames)
                 frames = frames.masked_fill(~finite, 0)
@@ -291,7 +291,7 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
         if not sums:
             raise MsaError("dataset: expected at least one row, got none")
         found = []
-        for stream in STREAMS:
+        for stream in FRAME_STREAMS:
             statistics = _mean_and_std(sums[stream, None])
             if by is not None:
                 own = {key: total for (name, key), total in sums.items() if name == stream and key is not None}
@@ -344,4 +344,4 @@ def _padded(rows: Tensor, length: int) -> Tensor:
 
 MsaFeatureExtractor.register_for_auto_class("AutoFeatureExtractor")
 
-__all__ = ["STREAMS", "MsaFeatureExtractor"]
+__all__ = ["MsaFeatureExtractor"]

@@ -19,7 +19,8 @@ from transformers.utils import logging
 
 from .alignment_msa import Word, fill_times, find_words, read_words, token_intervals, words_of_tokens
 from .errors_msa import MsaError
-from .feature_extraction_msa import STREAMS, MsaFeatureExtractor
+from .feature_extraction_msa import MsaFeatureExtractor
+from .streams_msa import FRAME_STREAMS, STREAMS
 
 # Under transformers' own name, so that its verbosity settings reach this file wherever it was loaded from.
 logger = logging.get_logger("transformers.processing_msa")
@@ -59,7 +60,7 @@ class MsaProcessor(ProcessorMixin):
         tokenizer: Any,
         alignment: str | None = None,
         max_text_length: int | None = None,
-        streams: Sequence[str] = ("text", *STREAMS),
+        streams: Sequence[str] = STREAMS,
         lowercase: bool = False,
         vocab_size: int | None = None,
     ) -> None:
@@ -74,7 +75,7 @@ class MsaProcessor(ProcessorMixin):
         self.max_text_length = max_text_length
         self.lowercase = lowercase
         # A list, as it comes back from JSON, in the one order.
-        self.streams = [stream for stream in ("text", *STREAMS) if stream in streams]
+        self.streams = [stream for stream in STREAMS if stream in streams]
         if not self.streams or len(self.streams) < len(streams):
             raise MsaError(f"streams: expected some of text, audio, visual, each once, got {list(streams)}")
         if self.alignment not in ("word", "none"):
@@ -94,7 +95,7 @@ class MsaProcessor(ProcessorMixin):
         name_or_path: str,
         alignment: str | None = None,
         max_text_length: int | None = None,
-        streams: Sequence[str] = ("text", *STREAMS),
+        streams: Sequence[str] = STREAMS,
         lowercase: bool = False,
         **kwargs: Any,
     ) -> "MsaProcessor":
@@ -248,7 +249,7 @@ class MsaProcessor(ProcessorMixin):
             MsaError: As `__call__`; for rows of which only some have a label, and for labels that are NaN.
         """
         rows = list(rows)
-        left_out = {"text", *STREAMS} - set(self.streams)
+        left_out = set(STREAMS) - set(self.streams)
 
         def column(name: str) -> list[Any] | None:
             values = [None if name in left_out else row.get(name) for row in rows]
@@ -343,7 +344,7 @@ class MsaProcessor(ProcessorMixin):
         """Return the interval of every token, per row; empty for a row without text."""
         size = len(texts)
         durations = [0.0] * size
-        for stream, rate in zip(STREAMS, (audio_rate, visual_rate), strict=True):
+        for stream, rate in zip(FRAME_STREAMS, (audio_rate, visual_rate), strict=True):
             rows = frames[stream]
             if rows is not None:
                 needed = [bool(text) and len(row) > 0 for text, row in zip(texts, rows, strict=True)]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import BatchFeature
 
-from hf_msa.data.rows import STREAMS
+from hf_msa.models.streams_msa import FRAME_STREAMS
 
 _Row = Mapping[str, Any]
 
@@ -46,17 +46,17 @@ class AugmentingCollator:
             rows = [self._drop(row) for row in rows]
         batch = self.collate(rows)
         if self.feature_noise:
-            for stream in STREAMS:
+            for stream in FRAME_STREAMS:
                 values_BTF, mask_BT = batch[f"{stream}_values"], batch[f"{stream}_attention_mask"]
                 offset_B1F = self.feature_noise * torch.randn_like(values_BTF[:, :1])
                 batch[f"{stream}_values"] = values_BTF + offset_B1F * mask_BT.unsqueeze(-1)
         return batch
 
     def _drop(self, row: _Row) -> _Row:
-        dropped = torch.rand(len(STREAMS)) < self.stream_dropout
+        dropped = torch.rand(len(FRAME_STREAMS)) < self.stream_dropout
         if not row.get("text"):
             return row
-        return {**row, **{stream: None for stream, is_gone in zip(STREAMS, dropped, strict=True) if is_gone}}
+        return {**row, **{stream: None for stream, is_gone in zip(FRAME_STREAMS, dropped, strict=True) if is_gone}}
 
 
 __all__ = ["AugmentingCollator"]

@@ -32,7 +32,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from hf_msa.data.checks import check_dataset
 from hf_msa.data.named import Corpus, open_corpus, without_folders
-from hf_msa.data.rows import SPLITS, STREAMS
+from hf_msa.data.rows import SPLITS
 from hf_msa.errors import RecipeError
 from hf_msa.evaluation.metrics import metrics_for
 from hf_msa.evaluation.predictions import (
@@ -50,6 +50,7 @@ from hf_msa.evaluation.results import (
     this_machine,
 )
 from hf_msa.files import replace_folder
+from hf_msa.models.streams_msa import FRAME_STREAMS
 from hf_msa.pretrained.checkpoint import check_output, check_place, load_checkpoint, save_checkpoint
 from hf_msa.pretrained.text_models import OFFLINE_TEXT_MODEL, offline_text_model
 from hf_msa.progress import Report, ignore
@@ -332,7 +333,7 @@ def last_checkpoint(folder: str | Path) -> str | None:
 
 
 def _with_streams(dataset: Dataset, streams: list[str]) -> Dataset:
-    return dataset.remove_columns([stream for stream in STREAMS if stream not in streams])
+    return dataset.remove_columns([stream for stream in FRAME_STREAMS if stream not in streams])
 
 
 @contextlib.contextmanager

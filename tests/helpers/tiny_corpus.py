@@ -9,8 +9,9 @@ from datasets import Dataset, DatasetInfo
 from transformers import BertConfig, BertTokenizer
 
 from hf_msa import PGFNetConfig, PGFNetForSequenceClassification, PGFNetProcessor
-from hf_msa.data.rows import STREAMS, OpenCorpus, RowCheck
+from hf_msa.data.rows import OpenCorpus, RowCheck
 from hf_msa.models import MsaFeatureExtractor
+from hf_msa.models.streams_msa import FRAME_STREAMS
 from hf_msa.training import MsaTrainer, MsaTrainingArguments
 
 VALUES = {"wonderful": 1.5, "good": 0.75, "the": 0.0, "movie": 0.0, "was": 0.0, "bad": -0.75, "awful": -1.5}
@@ -30,7 +31,7 @@ def tiny_rows(number, seed=0, audio_dim=3, visual_dim=2):
         label = float(np.clip(sum(VALUES[word] for word in words), -3, 3))
         streams = {name: label / 3 + rng.normal(size=shape) for name, shape in shapes.items()}
         if row % 5 == 4:
-            missing = STREAMS[row % 2]
+            missing = FRAME_STREAMS[row % 2]
             streams[missing] = np.zeros((0, shapes[missing][1]))
         times = [{"word": word, "start": 0.3 * i, "end": 0.3 * (i + 1)} for i, word in enumerate(words)]
         yield {
@@ -50,7 +51,7 @@ def tiny_dataset(number, seed=0, **dims):
     opened = OpenCorpus("tiny", {"train": number}, lambda _: tiny_rows(number, seed, **dims), sizes)
     table = pa.concat_tables(opened.tables("train", RowCheck("tiny", opened.label_range)))
     dataset = Dataset(table, info=DatasetInfo(features=opened.features), fingerprint=uuid.uuid4().hex[:16])
-    return dataset.with_format("numpy", columns=list(STREAMS), output_all_columns=True)
+    return dataset.with_format("numpy", columns=list(FRAME_STREAMS), output_all_columns=True)
 
 
 def with_labels(dataset, labels):

@@ -10,11 +10,11 @@ from tiny_models import tiny_agfn, tiny_agfn_config, tiny_batch
 from transformers import AutoModel, AutoModelForSequenceClassification, BertConfig
 
 from hf_msa.models import AGFNConfig, AGFNForSequenceClassification, AGFNModel
+from hf_msa.models.streams_msa import STREAMS
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "agfn.json"
 VARIANTS = ("both", "entropy", "importance", "concat")
 ENCODERS = ("lstm", "transformer", "mean")
-STREAMS = ("text", "audio", "visual")
 MASKS = {"text": "attention_mask", "audio": "audio_attention_mask", "visual": "visual_attention_mask"}
 SUBSETS = [subset for size in (1, 2) for subset in combinations(STREAMS, size)]
 

@@ -25,9 +25,9 @@ from transformers import (
 
 from hf_msa.models import DeepMLFConfig, DeepMLFForSequenceClassification, DeepMLFModel
 from hf_msa.models import modeling_deepmlf as modeling
+from hf_msa.models.streams_msa import STREAMS
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "deepmlf.json"
-STREAMS = ("text", "audio", "visual")
 LABELS = torch.tensor([1.0, -2.0, 0.5, 3.0])
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 

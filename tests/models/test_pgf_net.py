@@ -7,9 +7,9 @@ from tiny_models import TEXT_CONFIGS, tiny_batch, tiny_config, tiny_model
 from transformers import AutoModel, BertConfig
 
 from hf_msa.models import PGFNetConfig, PGFNetForSequenceClassification, PGFNetModel
+from hf_msa.models.streams_msa import FRAME_STREAMS
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "pgf_net.json"
-STREAMS = ("audio", "visual")
 
 
 @pytest.fixture(scope="module")
@@ -283,7 +283,7 @@ def test_outputs_stay_what_they_were():
         for number, (_, parameter) in enumerate(sorted(model.named_parameters())):
             steps = torch.arange(parameter.numel(), dtype=torch.float64) + number
             parameter.copy_((torch.sin(steps * 0.7) * 0.3).reshape(parameter.shape))
-        for stream in STREAMS:
+        for stream in FRAME_STREAMS:
             values = batch[f"{stream}_values"]
             values.copy_(torch.cos(torch.arange(values.numel()) * 0.3).reshape(values.shape))
         batch["input_ids"] = (torch.arange(28).reshape(4, 7) * 5) % 55 + 5

@@ -15,7 +15,8 @@ from tiny_models import (
     tiny_model,
 )
 
-STREAMS = ("text", "audio", "visual")
+from hf_msa.models.streams_msa import STREAMS
+
 VALUES = {"text": "input_ids", "audio": "audio_values", "visual": "visual_values"}
 MASKS = {"text": "attention_mask", "audio": "audio_attention_mask", "visual": "visual_attention_mask"}
 SUBSETS = [subset for size in (1, 2) for subset in combinations(STREAMS, size)]

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from hf_msa.errors import MsaError
 from hf_msa.evaluation.bootstrap import BootstrapResult, paired_bootstrap
 from hf_msa.evaluation.predictions import BATCH_SIZE, predict_rows
-
-STREAMS = ("text", "audio", "visual")
+from hf_msa.models.streams_msa import FRAME_STREAMS, STREAMS
 
 
 class NoisyProcessor:
@@ -35,7 +34,7 @@ class NoisyProcessor:
     """
 
     def __init__(self, processor: Any, stream: str, strength: float, seed: int = 0) -> None:
-        if stream not in STREAMS[1:]:
+        if stream not in FRAME_STREAMS:
             raise MsaError(f"stream: expected 'audio' or 'visual', got {stream!r}")
         if not 0 <= strength < float("inf"):
             raise MsaError(f"strength: expected a finite number of 0 or more, got {strength!r}")
