@@ -17,6 +17,7 @@ SHARED_CODE = {
     "alignment_msa.py",
     "configuration_msa.py",
     "errors_msa.py",
+    "frames_msa.py",
     "inputs_msa.py",
     "streams_msa.py",
     "feature_extraction_msa.py",
