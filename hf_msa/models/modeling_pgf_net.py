@@ -222,7 +222,8 @@ class PGFNetForSequenceClassification(PGFNetPreTrainedModel, MsaForSequenceClass
         """Return the scores with the share of each stream, read from gates and attention.
 
         The text's share in a token is the mean of its gates over channels and layers; what is left went to the frames
-        it attended to. This describes what was mixed inside the encoder; it is no proof of cause.
+        it attended to. Where a row has no token, nothing has a share. This describes what was mixed inside the
+        encoder; it is no proof of cause.
 
         Args:
             input_ids: (B, L) tokens.
@@ -255,7 +256,7 @@ class PGFNetForSequenceClassification(PGFNetPreTrainedModel, MsaForSequenceClass
             drawn_2BL = torch.stack([part.sum(dim=-1) for part in weights_BLT.tensor_split([num_audio], dim=-1)])
             shares_3BL += torch.cat([text_BL[None], (1 - text_BL) * drawn_2BL]) / len(output.gates)
         shares_3BL *= mask_BL
-        stream_shares = shares_3BL.sum(dim=-1).T / mask_BL.sum(dim=-1, keepdim=True)
+        stream_shares = shares_3BL.sum(dim=-1).T / mask_BL.sum(dim=-1, keepdim=True).clamp(min=1)
         return MsaExplanation(logits=output.logits, text_share=shares_3BL[0], stream_shares=stream_shares)
 
 
