@@ -7,7 +7,7 @@ live in the recipes.
 
 import math
 from dataclasses import fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import transformers
 from huggingface_hub.dataclasses import strict
@@ -42,6 +42,40 @@ _TRANSFORMERS_KEYS = frozenset(
 )
 
 
+class PaperResult(NamedTuple):
+    """A row of a paper's main table.
+
+    Args:
+        corpus: "mosi", "mosei" or "sims".
+        metrics: By our names, in our units: an accuracy is a share, not a percentage.
+        setting: Text model, seeds, and what else must be known to compare.
+    """
+
+    corpus: str
+    metrics: dict[str, float]
+    setting: str
+
+
+class Paper(NamedTuple):
+    """Where a model comes from: what a card cites, and which results it sets beside ours.
+
+    Args:
+        name: Of the model.
+        title: Of the paper.
+        authors: As BibTeX wants them, "Family, Given".
+        year: Of the paper.
+        arxiv: Its number there.
+        results: What it reports.
+    """
+
+    name: str
+    title: str
+    authors: tuple[str, ...]
+    year: int
+    arxiv: str
+    results: tuple[PaperResult, ...] = ()
+
+
 _ENCODERS = ("bert", "roberta", "xlm-roberta", "electra")
 
 
@@ -69,6 +103,8 @@ class MsaConfig(PreTrainedConfig):
             the metrics and the words of the pipeline. None for classes.
         regression_loss: Loss of a regression, `num_labels=1`. All three papers use "l1".
         freeze_text_encoder: Keep the text model as it was pretrained; set by each model to what its paper does.
+        problem_type: Follows from `num_labels`, whatever is given: "regression" for one label, so that transformers'
+            own text-classification pipeline gives the score as it is; None for classes.
 
     Raises:
         MsaError: For an unknown key, or a value outside what is said here. A value of the wrong type raises the
@@ -89,6 +125,13 @@ class MsaConfig(PreTrainedConfig):
     # Filled by each model: what `auto_map` says in its checkpoints, and which text models it can be built on.
     exported_classes: ClassVar[dict[str, str]] = {}
     supported_text_models: ClassVar[tuple[str, ...]] = ()
+    # Where the model comes from; None for one that no paper describes.
+    paper: ClassVar[Paper | None] = None
+    # Whether training may put LoRA on the text model.
+    trains_with_lora: ClassVar[bool] = True
+    # For a model that is trained in two stages: the field that names the checkpoint of the first, and its model type.
+    stage_one_field: ClassVar[str | None] = None
+    stage_one_type: ClassVar[str | None] = None
 
     text_config: Any = None
     text_model_name_or_path: str | None = None
@@ -100,6 +143,7 @@ class MsaConfig(PreTrainedConfig):
     label_range: list[float | int] | tuple[float | int, ...] | None = (-3, 3)
     regression_loss: Literal["l1", "mse", "smooth_l1"] = "l1"
     freeze_text_encoder: bool = False
+    problem_type: Literal["regression", "single_label_classification"] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Refuse unknown keys and check what one field's type cannot say."""
@@ -122,6 +166,7 @@ class MsaConfig(PreTrainedConfig):
                 raise MsaError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.num_labels < 1:
             raise MsaError(f"num_labels: expected at least 1, got {self.num_labels}")
+        self.problem_type = "regression" if self.num_labels == 1 else None
         if self.num_labels > 1:
             self.label_range = None
         if self.label_range is not None:
@@ -138,6 +183,16 @@ class MsaConfig(PreTrainedConfig):
 
         if getattr(self.text_config, "is_decoder", False) and self.text_config.model_type in _ENCODERS:
             raise MsaError("text_config: expected an encoder, got is_decoder=True")
+
+    @property
+    def has_text_model(self) -> bool:
+        """Whether there is a text model inside, which can be run by itself."""
+        return self.text_config is not None
+
+    @property
+    def has_gates(self) -> bool:
+        """Whether `output_gates` gives gates; a variant without them, under whatever name, says False."""
+        return False
 
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> tuple[dict, dict]:
@@ -174,4 +229,4 @@ class MsaConfig(PreTrainedConfig):
         return super().to_diff_dict() | {"id2label": self.id2label, "label2id": self.label2id}
 
 
-__all__ = ["MsaConfig"]
+__all__ = ["MsaConfig", "Paper", "PaperResult"]

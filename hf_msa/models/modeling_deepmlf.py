@@ -4,6 +4,17 @@ Paper: DeepMLF, "Multimodal Language Model with Learnable Tokens for Deep Fusion
 Georgiou, Vassilis Katsouros, Yannis Avrithis and Alexandros Potamianos, arXiv 2504.11082; here after the authors'
 code (efthymisgeo/deepmlf).
 
+Fusion tokens stand behind the text, so that causal attention lets them read it and never the other way round: the
+text's states do not depend on the streams.
+
+The text below the first MM block, and with `ffn_on_text=False` all of it, needs no gradient: it runs first, without
+one, and fusion tokens follow over its keys and values.
+
+The layers are in `layers_deepmlf.py` and `av_encoder_deepmlf.py`, the language model's handling in
+`decoder_deepmlf.py`.
+
+Diagram:
+
      text tokens            n fusion tokens          audio, visual
         |  SeqAug                  |                       |
         '------- [X ; F] ----------'              AudioVisualEncoder, LN
@@ -20,25 +31,22 @@ code (efthymisgeo/deepmlf).
          |            |           |                        |
       fusion head  text head   av head       their losses, and next-token loss of X, are added in training
 
-Fusion tokens stand behind the text, so that causal attention lets them read it and never the other way round: the
-text's states do not depend on the streams.
+Differences from the paper:
 
-What is not the authors' (ours): positions are counted from the mask, so fusion tokens follow the last real token,
-where the authors count through the padding; streams are aligned from their true length and a missing one adds
-nothing; a text without tokens is read as the beginning-of-sequence token; SeqAug permutes real positions only; what
-the last token of a padded row should predict is the padding id whatever stands there. What is theirs and odd is a
-field of the configuration.
-
-The text below the first MM block, and with `ffn_on_text=False` all of it, needs no gradient: it runs first, without
-one, and fusion tokens follow over its keys and values.
-
-The layers are in `layers_deepmlf.py` and `av_encoder_deepmlf.py`, the language model's handling in
-`decoder_deepmlf.py`.
+- Positions are counted from the mask, so fusion tokens follow the last real token, where the authors count through the
+  padding.
+- Streams are aligned from their true length, and a missing one adds nothing.
+- A text without tokens is read as the beginning-of-sequence token.
+- SeqAug permutes real positions only.
+- What the last token of a padded row should predict is the padding id, whatever stands there.
+- What is the authors' and odd is a field of the configuration.
 
 Shapes: B batch, L text length, n fusion tokens, T audiovisual steps, F raw feature size, D width, C classes.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -61,16 +69,17 @@ from .decoder_deepmlf import (
     special_token_id,
 )
 from .errors_msa import MsaError
+from .inputs_msa import last_token, masked_stream, read_text
 from .layers_deepmlf import FusionTokens, MMBlock, TaskHead
 from .modeling_deepmlf_av import DeepMLFAudioVisualEncoder, explain_by_leaving_out
 from .modeling_msa import (
     MsaExplanation,
+    MsaForSequenceClassification,
     MsaModelOutput,
-    MsaOutput,
     MsaPreTrainedModel,
-    masked_stream,
     msa_loss,
 )
+from .streams_msa import FRAME_STREAMS, STREAMS
 
 if TYPE_CHECKING:
     # As in modeling_pgf_net.py: with these lines processor and pipeline travel with a saved model.
@@ -131,6 +140,26 @@ class DeepMLFPreTrainedModel(MsaPreTrainedModel):
                 matrix.freeze()
         if self.config.freeze_av_encoder:
             self.base_model.av_encoder.requires_grad_(False).eval()
+
+    def bare_text_inputs(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return what the bare language model reads: the text, and n tokens behind it as the fusion tokens stand.
+
+        Args:
+            batch: With `input_ids` and `attention_mask` (B, L).
+        """
+        added_Bn = batch["input_ids"].new_ones(len(batch["input_ids"]), self.config.num_fusion_tokens)
+        return {name: torch.cat([value, added_Bn], dim=1) for name, value in super().bare_text_inputs(batch).items()}
+
+    def part_without_counterpart(self, batch: Mapping[str, Tensor]) -> Callable[[], Any] | None:
+        """Return what runs the audiovisual encoder, which no language model has.
+
+        Args:
+            batch: With both streams and their masks.
+        """
+        audio, visual = (
+            (batch[f"{stream}_values"], batch[f"{stream}_attention_mask"].bool()) for stream in FRAME_STREAMS
+        )
+        return partial(self.base_model.av_encoder, *audio, *visual)
 
     @torch.no_grad()
     def copy_feed_forwards(self) -> None:
@@ -226,13 +255,13 @@ class DeepMLFModel(DeepMLFPreTrainedModel):
             inputs_embeds: (B, L, D) token embeddings in place of `input_ids`.
             output_attentions: Return the cross-attention weights of every MM block, (B, H, n, T).
             output_hidden_states: Return the text's states, all layers.
-            output_gates: Return both gates of every MM block, (2,): cross-attention, feed-forward.
+            output_gates: Return both gates of every MM block, (2,): cross-attention, feed-forward; None without gates.
 
         Raises:
             MsaError: For a stream of another feature size, batch size or mask shape, and for a text that does not
                 fit into the language model's context together with the fusion tokens.
         """
-        embeds, text_mask = self._read_text(input_ids, inputs_embeds, attention_mask)
+        embeds, text_mask = self._embed_text(input_ids, inputs_embeds, attention_mask)
         if output_attentions is None:
             output_attentions = bool(self.config.output_attentions)
         if output_hidden_states is None:
@@ -246,41 +275,30 @@ class DeepMLFModel(DeepMLFPreTrainedModel):
         )
         text, fusion, hidden_states, read = self._run(embeds, text_mask, context, output_attentions)
 
-        # The last real token; in a row that is padded on the left too.
-        last_B = (text_mask * torch.arange(text.shape[1], device=text.device)).argmax(dim=1)
-        last_text = text[torch.arange(size, device=text.device), last_B]
+        last_text = last_token(text, text_mask)
         return DeepMLFModelOutput(
             last_hidden_state=text,
             fused_state=torch.cat([fusion.mean(dim=1), last_text, context.mean(dim=1)], dim=-1),
             hidden_states=tuple(hidden_states) if output_hidden_states else None,
             attentions=tuple(weights for _, weights in read if weights is not None) if output_attentions else None,
-            gates=tuple(gates for gates, _ in read) if output_gates else None,
+            gates=tuple(gates for gates, _ in read) if output_gates and config.has_gates else None,
             fusion_states=fusion,
             last_text_state=last_text,
             av_states=context,
         )
 
-    def _read_text(
+    def _embed_text(
         self, input_ids: Tensor | None, inputs_embeds: Tensor | None, attention_mask: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Return token embeddings (B, L, D), zeros in the padding, and their mask (B, L) of bool."""
-        given = inputs_embeds if input_ids is None else input_ids
-        if given is None or (input_ids is not None and inputs_embeds is not None):
-            raise MsaError("input_ids: expected either input_ids or inputs_embeds, got both or neither")
-        size, length = given.shape[:2]
+        mask = read_text(input_ids, inputs_embeds, attention_mask).bool()
+        length = mask.shape[1]
         num_tokens, limit = self.config.num_fusion_tokens, self.config.context_length
         if length < 1 or length + num_tokens > limit:
             raise MsaError(
                 f"input_ids: expected 1 to {limit - num_tokens} tokens, so that with {num_tokens} fusion tokens they "
                 f"fit into the text model's context of {limit}, got {length}"
             )
-        if attention_mask is None:
-            attention_mask = torch.ones(size, length, dtype=torch.long, device=given.device)
-        elif attention_mask.shape != (size, length):
-            raise MsaError(
-                f"attention_mask: expected {(size, length)} as input_ids, got {tuple(attention_mask.shape)}"
-            )
-        mask = attention_mask.to(given.device).bool()
         table = self.text_encoder.get_input_embeddings()
         embeds = table(input_ids) if inputs_embeds is None else inputs_embeds
         is_missing_BL = ~mask.any(dim=1, keepdim=True) & (torch.arange(length, device=mask.device) == 0)
@@ -355,7 +373,7 @@ class DeepMLFModel(DeepMLFPreTrainedModel):
         return hidden[:, :length], hidden[:, length:], hidden_states, read
 
 
-class DeepMLFForSequenceClassification(DeepMLFPreTrainedModel):
+class DeepMLFForSequenceClassification(DeepMLFPreTrainedModel, MsaForSequenceClassification):
     """DeepMLF with its heads: one sentiment score, or classes with `num_labels > 1`.
 
     Args:
@@ -393,92 +411,69 @@ class DeepMLFForSequenceClassification(DeepMLFPreTrainedModel):
         if self.lm_head is not None:
             self.lm_head.weight.copy_(pretrained.get_output_embeddings().weight)
 
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        audio_values: Tensor | None = None,
-        audio_attention_mask: Tensor | None = None,
-        visual_values: Tensor | None = None,
-        visual_attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        output_gates: bool = False,
-    ) -> MsaOutput:
-        """Score utterances; see [`DeepMLFModel.forward`] for the streams and what can be asked for.
+    def score(self, output: DeepMLFModelOutput) -> Tensor:
+        """Return the logits (B, C) of fusion tokens, text and audiovisual context side by side."""
+        return self.classifier(output.fused_state)
+
+    def further_losses(
+        self, output: Any, labels: Tensor, *, input_ids: Tensor | None, attention_mask: Tensor | None
+    ) -> dict[str, tuple[Tensor, float]]:
+        """Return those of "fusion", "av", "text" and "lm" that have a weight; "lm" needs `input_ids`."""
+        losses, config = {}, self.config
+        if self.fusion_head is not None:
+            losses["fusion"] = self._fusion_loss(self.fusion_head(output.fusion_states), labels)
+        if self.av_head is not None:
+            losses["av"] = msa_loss(self.av_head(output.av_states.mean(dim=1)), labels, config)
+        if self.text_head is not None:
+            losses["text"] = msa_loss(self.text_head(output.last_text_state), labels, config)
+        if config.lm_loss_weight and input_ids is not None:
+            table = (self.lm_head or self.get_input_embeddings()).get_parameter("weight")
+            losses["lm"] = self._next_token_loss(output.last_hidden_state, table, input_ids, attention_mask)
+        return {name: (loss, getattr(config, f"{name}_loss_weight")) for name, loss in losses.items()}
+
+    def _fusion_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of logits (B, n, C), all of which should say the utterance's label."""
+        labels_Bn = labels.to(logits.device).reshape(-1, 1).expand(logits.shape[:2])
+        return msa_loss(logits.flatten(0, 1), labels_Bn.flatten(), self.config)
+
+    def _next_token_loss(self, text: Tensor, table: Tensor, input_ids: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the language model's loss on the text's states (B, L, D)."""
+        return next_token_loss(
+            nn.functional.linear(text, table),
+            input_ids,
+            torch.ones_like(input_ids).bool() if mask is None else mask.bool(),
+            special_token_id(self.config.text_config, "pad_token_id", "eos_token_id"),
+            self.config.last_token_target == "padding",
+        )
+
+    def text_only_loss(
+        self, hidden: Tensor, batch: Mapping[str, Tensor], head: nn.Module, *, table: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the same losses for the bare language model: one head serves the last token, added ones and the text.
 
         Args:
-            input_ids: (B, L) tokens, padded on the right; or `inputs_embeds`.
-            attention_mask: (B, L) of the text.
-            audio_values: (B, T_a, F_a) frames, or None when missing.
-            audio_attention_mask: (B, T_a).
-            visual_values: (B, T_v, F_v) frames, or None when missing.
-            visual_attention_mask: (B, T_v).
-            labels: (B,) scores, or class numbers with `num_labels > 1`; gives a loss, the weighted sum of `losses`:
-                "task", and where they have a weight "fusion", "av", "text" and "lm".
-            inputs_embeds: (B, L, D) token embeddings in place of `input_ids`; there is then no "lm" loss.
-            output_attentions: Return the cross-attention weights of every MM block.
-            output_hidden_states: Return the text's states and the fused state that the head reads.
-            output_gates: Return both gates of every MM block.
-
-        Raises:
-            MsaError: For a stream or labels of a shape or value that does not fit, or too long a text.
+            hidden: (B, L + n, D) states of the bare language model on `bare_text_inputs`.
+            batch: With `input_ids`, `attention_mask` and `labels`.
+            head: (..., D) to (..., C).
+            table: (V, D) embeddings of the language model that gave the states; None takes this model's.
         """
-        output = self.deepmlf(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            audio_values=audio_values,
-            audio_attention_mask=audio_attention_mask,
-            visual_values=visual_values,
-            visual_attention_mask=visual_attention_mask,
-            inputs_embeds=inputs_embeds,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            output_gates=output_gates,
-            return_dict=True,
-        )
-        logits = self.classifier(output.fused_state)
-        loss, losses = None, None
-        if labels is not None:
-            losses = {"task": msa_loss(logits, labels, self.config)}
-            losses |= self._auxiliary_losses(output, labels, input_ids, attention_mask)
-            weights = {name: getattr(self.config, f"{name}_loss_weight") for name in losses if name != "task"}
-            loss = losses["task"] + sum(weight * losses[name] for name, weight in weights.items())
-        return MsaOutput(
-            loss=loss,
-            logits=logits,
-            losses=losses,
-            fused_state=None if output.hidden_states is None else output.fused_state,
-            hidden_states=output.hidden_states,
-            attentions=output.attentions,
-            gates=output.gates,
-        )
+        config, labels, mask = self.config, batch["labels"], batch["attention_mask"]
+        text, added = hidden.tensor_split([batch["input_ids"].shape[1]], dim=1)
+        logits = head(hidden[:, -1])
+        loss = msa_loss(logits, labels, config)
+        if config.fusion_loss_weight:
+            loss = loss + config.fusion_loss_weight * self._fusion_loss(head(added), labels)
+        if config.text_loss_weight:
+            loss = loss + config.text_loss_weight * msa_loss(head(last_token(text, mask)), labels, config)
+        if config.lm_loss_weight:
+            table = self.get_input_embeddings().get_parameter("weight") if table is None else table
+            loss = loss + config.lm_loss_weight * self._next_token_loss(text, table, batch["input_ids"], mask)
+        return loss, logits
 
-    def _auxiliary_losses(
-        self, output: Any, labels: Tensor, input_ids: Tensor | None, mask: Tensor | None
-    ) -> dict[str, Tensor]:
-        losses = {}
-        if self.fusion_head is not None:
-            every = self.fusion_head(output.fusion_states)  # one head for all n tokens
-            labels_Bn = labels.to(every.device).reshape(-1, 1).expand(every.shape[:2])
-            losses["fusion"] = msa_loss(every.flatten(0, 1), labels_Bn.flatten(), self.config)
-        if self.av_head is not None:
-            losses["av"] = msa_loss(self.av_head(output.av_states.mean(dim=1)), labels, self.config)
-        if self.text_head is not None:
-            losses["text"] = msa_loss(self.text_head(output.last_text_state), labels, self.config)
-        if self.config.lm_loss_weight and input_ids is not None:
-            table = (self.lm_head or self.get_input_embeddings()).get_parameter("weight")
-            losses["lm"] = next_token_loss(
-                nn.functional.linear(output.last_hidden_state, table),
-                input_ids,
-                torch.ones_like(input_ids).bool() if mask is None else mask.bool(),
-                special_token_id(self.config.text_config, "pad_token_id", "eos_token_id"),
-                self.config.last_token_target == "padding",
-            )
-        return losses
+    @property
+    def can_explain(self) -> bool:
+        """Whether `explain` gives shares: always, since it leaves streams out and reads no gates."""
+        return True
 
     @torch.no_grad()
     def explain(self, **batch: Tensor) -> MsaExplanation:
@@ -489,7 +484,7 @@ class DeepMLFForSequenceClassification(DeepMLFPreTrainedModel):
         Args:
             batch: What `forward` takes.
         """
-        return explain_by_leaving_out(self, batch, ("text", "audio", "visual"))
+        return explain_by_leaving_out(self, batch, STREAMS)
 
 
 DeepMLFModel.register_for_auto_class("AutoModel")

@@ -4,6 +4,10 @@ Paper: DeepMLF, "Multimodal Language Model with Learnable Tokens for Deep Fusion
 Georgiou, Vassilis Katsouros, Yannis Avrithis and Alexandros Potamianos, arXiv 2504.11082; here after the authors'
 code (efthymisgeo/deepmlf), where it is "BI_ENC".
 
+The layers are in `av_encoder_deepmlf.py`.
+
+Diagram:
+
      audio (T_a, F_a)          visual (T_v, F_v)
        |  SeqAug                 |  SeqAug                  while training
        |  align to T steps       |  align to T steps        strided means
@@ -14,10 +18,11 @@ code (efthymisgeo/deepmlf), where it is "BI_ENC".
                    |  W [a; v] + b                          (T, D)
              the last step ---- linear ----> score
 
-What is not the authors': rows are aligned from their true length, and a missing stream is a row of zeros that enters
-neither batch norm nor the score (they have no masks); linear layers start as torch's own.
+Differences from the paper:
 
-The layers are in `av_encoder_deepmlf.py`.
+- Rows are aligned from their true length, and a missing stream is a row of zeros that enters neither batch norm nor
+  the score (the authors have no masks).
+- Linear layers start as torch's own.
 
 Shapes: B batch, L text length, T steps, F raw feature size, D width, C classes.
 """
@@ -31,7 +36,9 @@ from transformers.utils import can_return_tuple
 from .av_encoder_deepmlf import AudioVisualEncoder, StreamLinear
 from .configuration_deepmlf_av import DeepMLFAudioVisualConfig
 from .errors_msa import MsaError
-from .modeling_msa import MsaExplanation, MsaOutput, MsaPreTrainedModel, evaluating, masked_stream, msa_loss
+from .inputs_msa import masked_stream
+from .modeling_msa import MsaExplanation, MsaOutput, MsaPreTrainedModel, evaluating, msa_loss
+from .streams_msa import FRAME_STREAMS, STREAMS
 
 if TYPE_CHECKING:
     # As in modeling_pgf_net.py: with these lines processor and pipeline travel with a saved model.
@@ -91,6 +98,7 @@ class DeepMLFAudioVisualEncoder(MsaPreTrainedModel):
         visual_attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         output_hidden_states: bool | None = None,
+        token_type_ids: Tensor | None = None,
     ) -> MsaOutput:
         """Score utterances. Masks: 1 real, 0 padding; None means all real.
 
@@ -103,6 +111,7 @@ class DeepMLFAudioVisualEncoder(MsaPreTrainedModel):
             visual_attention_mask: (B, T_v); a row of zeros is a missing stream.
             labels: (B,) scores, or class numbers with `num_labels > 1`.
             output_hidden_states: Return the joint steps (B, T, D), and as fused state the last of them.
+            token_type_ids: Not read.
 
         Raises:
             MsaError: For a stream or labels of a shape or value that does not fit, and for no stream at all.
@@ -126,6 +135,11 @@ class DeepMLFAudioVisualEncoder(MsaPreTrainedModel):
             hidden_states=(steps_BTD,) if output_hidden_states else None,
         )
 
+    @property
+    def can_explain(self) -> bool:
+        """Whether `explain` gives shares: always, since it leaves streams out and reads no gates."""
+        return True
+
     @torch.no_grad()
     def explain(self, **batch: Tensor) -> MsaExplanation:
         """Return the scores with the share of each stream: how far the scores move when it is left out.
@@ -133,7 +147,7 @@ class DeepMLFAudioVisualEncoder(MsaPreTrainedModel):
         Args:
             batch: What `forward` takes.
         """
-        return explain_by_leaving_out(self, batch, ("audio", "visual"))
+        return explain_by_leaving_out(self, batch, FRAME_STREAMS)
 
 
 def explain_by_leaving_out(
@@ -149,7 +163,7 @@ def explain_by_leaving_out(
     with evaluating(model):
         logits = model(**batch, return_dict=True).logits
         moved = []
-        for stream in ("text", "audio", "visual"):
+        for stream in STREAMS:
             mask = "attention_mask" if stream == "text" else f"{stream}_attention_mask"
             values = "input_ids" if stream == "text" else f"{stream}_values"
             if stream not in streams or batch.get(values) is None:

@@ -6,11 +6,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_msa.models.alignment_msa import (
+    align_frames,
     fill_times,
     find_words,
     interval_means,
@@ -44,7 +44,7 @@ def alignments(draw):
     num_frames = draw(st.integers(1, 40))
     intervals = draw(st.lists(INTERVALS, min_size=1, max_size=8))
     seed = draw(st.integers(0, 2**32 - 1))
-    frames = torch.randn(num_frames, 3, generator=torch.Generator().manual_seed(seed))
+    frames = np.random.default_rng(seed).normal(size=(num_frames, 3)).astype(np.float32)
     return frames, intervals, draw(RATES)
 
 
@@ -75,9 +75,9 @@ def test_interval_means_never_read_a_frame_that_touches_no_interval(case):
         for start, end in own
         if start * rate < k + 1 and k <= end * rate
     }
-    spoiled = frames.clone()
+    spoiled = frames.copy()
     spoiled[[k for k in range(len(frames)) if k not in touched]] = 3e38
-    assert torch.equal(interval_means(spoiled, intervals, rate)[0], interval_means(frames, intervals, rate)[0])
+    assert np.array_equal(interval_means(spoiled, intervals, rate)[0], interval_means(frames, intervals, rate)[0])
 
 
 @FIXED
@@ -85,11 +85,11 @@ def test_interval_means_never_read_a_frame_that_touches_no_interval(case):
 def test_a_token_reads_nothing_of_another_tokens_frames(case, index):
     frames, intervals, rate = case
     index %= len(intervals)
-    spoiled = torch.full_like(frames, -3e38)
+    spoiled = np.full_like(frames, -3e38)
     own = frames_of_token(intervals[index], len(frames), rate)
     spoiled[own] = frames[own]
     expected = interval_means(frames, intervals, rate)[0][index]
-    assert torch.equal(interval_means(spoiled, intervals, rate)[0][index], expected)
+    assert np.array_equal(interval_means(spoiled, intervals, rate)[0][index], expected)
 
 
 @pytest.mark.parametrize(
@@ -111,30 +111,30 @@ def test_a_token_reads_nothing_of_another_tokens_frames(case, index):
     ],
 )
 def test_one_second_frames_go_to_the_interval_that_holds_their_middle(interval, frame):
-    frames = torch.tensor([[10.0], [20.0], [30.0]])
+    frames = np.array([[10.0], [20.0], [30.0]])
     means, mask = interval_means(frames, [[interval]], 1.0)
     assert means.tolist() == [[0.0 if frame is None else frames[frame].item()]]
     assert mask.tolist() == [0 if frame is None else 1]
 
 
 def test_a_token_without_a_word_has_zeros_and_mask_0():
-    means, mask = interval_means(torch.ones(3, 2), [[], [(0.0, 3.0)], []], 1.0)
+    means, mask = interval_means(np.ones((3, 2)), [[], [(0.0, 3.0)], []], 1.0)
     assert means.tolist() == [[0.0, 0.0], [1.0, 1.0], [0.0, 0.0]]
     assert mask.tolist() == [0, 1, 0]
 
 
 def test_a_token_of_several_words_reads_each_frame_once_and_no_pause_between_them():
-    frames = torch.tensor([[1.0], [2.0], [4.0], [8.0], [16.0]])
+    frames = np.array([[1.0], [2.0], [4.0], [8.0], [16.0]])
     means, mask = interval_means(frames, [[(0.0, 2.0), (1.0, 2.0), (4.0, 5.0)]], 1.0)
     assert means.tolist() == [[pytest.approx((1 + 2 + 16) / 3)]]
     assert mask.tolist() == [1]
 
 
 def test_neighbouring_words_share_out_all_frames_and_none_twice():
-    frames = torch.eye(10)
+    frames = np.eye(10)
     times = [0.0, 0.25, 0.5, 0.77, 1.0]  # 0.25 is the middle of a frame
     means, _ = interval_means(frames, [[pair] for pair in itertools.pairwise(times)], 10.0)
-    owners = (means > 0).sum(dim=0)
+    owners = (means > 0).sum(axis=0)
     assert owners.tolist() == [1] * 10
 
 
@@ -209,7 +209,7 @@ def test_a_stream_that_ends_before_the_last_known_word_leaves_the_rest_no_length
         {"word": ["i", "am"], "start": [0.0, 1.5], "end": [1.0, None]},
         {"word": np.array(["i", "am"]), "start": np.array([0.0, 1.5]), "end": np.array([1.0, math.nan])},
         np.array([("i", 0.0, 1.0), ("am", 1.5, None)], dtype=object),
-        [("i", np.float32(0), torch.tensor(1.0)), ("am", np.float64(1.5), np.float16("nan"))],
+        [("i", np.float32(0), np.array(1.0)), ("am", np.float64(1.5), np.float16("nan"))],
         iter([("i", 0, 1), ("am", 1.5, None)]),
     ],
     ids=[
@@ -275,6 +275,13 @@ def test_a_word_that_ends_before_it_starts_is_an_error():
         ("\u0130t \u0130S it", ["\u0130t", "\u0130s", "it"], ["\u0130t", "\u0130S", "it"]),
         ("\U0001f44d i \u2764\ufe0f it", ["i", "it"], ["i", "it"]),
         ("CAF\u00c9 \u00dcber", ["caf\u00e9", "\u00fcber"], ["CAF\u00c9", "\u00dcber"]),
+        ("gro\u00df, nicht klein", ["GROSS", "nicht", "klein"], ["gro\u00df", "nicht", "klein"]),
+        ("GROSS, nicht klein", ["gro\u00df", "nicht", "klein"], ["GROSS", "nicht", "klein"]),
+        ("STRA\u1e9eE", ["stra\u00dfe"], ["STRA\u1e9eE"]),
+        ("\u039a\u0391\u039b\u039f\u03a3!", ["\u039a\u0391\u039b\u039f\u03a3"], ["\u039a\u0391\u039b\u039f\u03a3"]),
+        ("\u039a\u0391\u039b\u039f\u03a3", ["\u03ba\u03b1\u03bb\u03cc\u03c2"], ["\u039a\u0391\u039b\u039f\u03a3"]),
+        ("\u03ba\u03b1\u03bb\u03cc\u03c2", ["\u039a\u0391\u039b\u039f\u03a3"], ["\u03ba\u03b1\u03bb\u03cc\u03c2"]),
+        ("\ufb01lm ist gut", ["FILM", "ist", "gut"], ["\ufb01lm", "ist", "gut"]),
         ("!?", [], []),
     ],
 )
@@ -341,3 +348,21 @@ def test_tokens_get_the_words_that_their_characters_touch():
     times = [(0.0, 1.0), (1.0, 2.0), (2.0, 2.5), (2.5, 4.0)]
     first, second = [(0.0, 1.0)], [(1.0, 2.0)]
     assert token_intervals(covered, times) == [[], first, first, second, [], [(2.0, 2.5), (2.5, 4.0)], []]
+
+
+def test_a_letter_that_folds_to_two_leaves_every_later_word_in_its_place():
+    text = "\u00df\u00df \u00dfa it"
+    spans = find_words(text, [(word, None, None) for word in ("SSSS", "ssa", "it")])
+    assert spans == [(0, 2), (3, 5), (6, 8)]
+
+
+@pytest.mark.parametrize("intervals", [[], [[]], [[(0.0, 1.0)], [(1.0, 2.0)]]])
+def test_a_stream_without_frames_gives_no_vector_and_one_without_a_text_its_mean(intervals):
+    values, mask = align_frames(np.zeros((0, 2), dtype=np.float32), intervals, 1.0)
+    assert values.shape == (0, 2)
+    assert mask.shape == (0,)
+    frames = np.array([[1.0, 2.0], [3.0, 6.0]], dtype=np.float32)
+    values, mask = align_frames(frames, intervals, 1.0)
+    assert values.dtype == np.float32
+    assert values.tolist() == {0: [[2.0, 4.0]], 1: [[0.0, 0.0]], 2: frames.tolist()}[len(intervals)]
+    assert mask.tolist() == {0: [1], 1: [0], 2: [1, 1]}[len(intervals)]

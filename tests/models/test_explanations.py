@@ -1,6 +1,7 @@
 """Explanations leave a model as it was, whatever its kind."""
 
 import pytest
+import torch
 from tiny_models import tiny_agfn, tiny_batch, tiny_deepmlf, tiny_deepmlf_av, tiny_model
 
 MAKERS = {"pgf_net": tiny_model, "agfn": tiny_agfn, "deepmlf": tiny_deepmlf, "deepmlf_av": tiny_deepmlf_av}
@@ -23,3 +24,14 @@ def test_after_an_explanation_and_after_an_error_every_module_is_in_its_mode(kin
     with pytest.raises(ValueError, match="audio_values"):
         model.explain(**(batch | {"audio_values": batch["audio_values"][..., :-1]}))
     assert [module.training for module in model.modules()] == modes
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_row_of_nothing_but_padding_has_finite_shares(kind):
+    batch = tiny_batch()
+    for mask in ("attention_mask", "audio_attention_mask", "visual_attention_mask"):
+        batch[mask] = batch[mask].clone()
+        batch[mask][0] = 0
+    shares = MAKERS[kind]().explain(**batch).stream_shares
+    assert torch.isfinite(shares).all()
+    assert shares[1:].sum(dim=1).tolist() == pytest.approx([1.0] * 3)

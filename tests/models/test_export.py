@@ -17,6 +17,8 @@ SHARED_CODE = {
     "alignment_msa.py",
     "configuration_msa.py",
     "errors_msa.py",
+    "frames_msa.py",
+    "inputs_msa.py",
     "streams_msa.py",
     "feature_extraction_msa.py",
     "modeling_msa.py",
@@ -56,31 +58,47 @@ sys.meta_path = [Finder if finder is importlib.machinery.PathFinder else finder 
 """
 LOAD = """
 import json, sys, torch
+from pathlib import Path
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoProcessor, pipeline
-folder, inputs, again = sys.argv[1:]
-model = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True).eval()
-processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
-batch = torch.load(inputs, weights_only=True)
-with torch.no_grad():
-    logits = model(**batch).logits
-pipe = pipeline("multimodal-sentiment-analysis", model=folder, trust_remote_code=True)
-utterance = json.loads(sys.stdin.read())
-model.save_pretrained(again)
-processor.save_pretrained(again)
-reloaded = AutoModelForSequenceClassification.from_pretrained(again, trust_remote_code=True).eval()
-with torch.no_grad():
-    same = bool(torch.equal(reloaded(**batch).logits, logits))
-print("RESULT " + json.dumps({
-    "logits": logits.double().tolist(),
-    "same_after_saving_again": same,
-    "classes": [type(model).__name__, type(processor).__name__, type(processor.feature_extractor).__name__,
-                type(AutoModel.from_pretrained(folder, trust_remote_code=True)).__name__,
-                type(AutoConfig.from_pretrained(folder, trust_remote_code=True)).__name__],
-    "collated": processor.collate([utterance | {"label": 1.0}])["labels"].tolist(),
-    "scored": pipe(utterance, explain=True),
-    "modules": [name for name in ("hf_msa", "peft") if name in sys.modules],
-}))
+inputs, again, *folders = sys.argv[1:]
+batch, utterance = torch.load(inputs, weights_only=True), json.loads(sys.stdin.read())
+results = {}
+for folder in folders:
+    model = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True).eval()
+    processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
+    with torch.no_grad():
+        logits = model(**batch).logits
+    pipe = pipeline("multimodal-sentiment-analysis", model=folder, trust_remote_code=True)
+    copied = Path(again) / Path(folder).name
+    model.save_pretrained(copied)
+    processor.save_pretrained(copied)
+    reloaded = AutoModelForSequenceClassification.from_pretrained(copied, trust_remote_code=True).eval()
+    with torch.no_grad():
+        same = bool(torch.equal(reloaded(**batch).logits, logits))
+    results[Path(folder).name] = {
+        "logits": logits.double().tolist(),
+        "same_after_saving_again": same,
+        "classes": [type(model).__name__, type(processor).__name__, type(processor.feature_extractor).__name__,
+                    type(AutoModel.from_pretrained(folder, trust_remote_code=True)).__name__,
+                    type(AutoConfig.from_pretrained(folder, trust_remote_code=True)).__name__],
+        "collated": processor.collate([utterance | {"label": 1.0}])["labels"].tolist(),
+        "scored": pipe(utterance, explain=True),
+        "modules": [name for name in ("hf_msa", "peft") if name in sys.modules],
+    }
+print("RESULT " + json.dumps(results))
 """
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    """A folder of every kind of model."""
+    folders = {name: tmp_path_factory.mktemp("exported") / f"{name}.tiny" for name in MAKERS}
+    for name, folder in folders.items():
+        make_model, processor_class = MAKERS[name]
+        make_model().save_pretrained(folder)
+        extractor = MsaFeatureExtractor(audio_dim=3, visual_dim=2)
+        processor_class(extractor, bert(model_max_length=32)).save_pretrained(folder)
+    return folders
 
 
 @pytest.fixture(scope="module", params=MAKERS)
@@ -89,24 +107,21 @@ def model_type(request):
 
 
 @pytest.fixture(scope="module")
-def checkpoint(model_type, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("exported") / f"{model_type}.tiny"
-    make_model, processor_class = MAKERS[model_type]
-    make_model().save_pretrained(folder)
-    processor_class(MsaFeatureExtractor(audio_dim=3, visual_dim=2), bert(model_max_length=32)).save_pretrained(folder)
-    return folder
+def checkpoint(checkpoints, model_type):
+    return checkpoints[model_type]
 
 
 def code(model_type):
     return SHARED_CODE | OWN_CODE[model_type]
 
 
-def load_elsewhere(python, script, checkpoint, tmp_path):
+def load_elsewhere(python, script, checkpoints, tmp_path):
+    """Load every folder in one fresh process, whose start takes longer than all that it is asked."""
     torch.save(tiny_batch(), tmp_path / "batch.pt")
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     environment |= {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [python, "-c", script, str(checkpoint), str(tmp_path / "batch.pt"), str(tmp_path / "again")],
+        [python, "-c", script, str(tmp_path / "batch.pt"), str(tmp_path / "again"), *map(str, checkpoints.values())],
         input=json.dumps(UTTERANCE),
         capture_output=True,
         text=True,
@@ -117,6 +132,11 @@ def load_elsewhere(python, script, checkpoint, tmp_path):
     assert done.returncode == 0, done.stderr
     line = next(line for line in done.stdout.splitlines() if line.startswith("RESULT "))
     return json.loads(line.removeprefix("RESULT "))
+
+
+@pytest.fixture(scope="module")
+def elsewhere(checkpoints, tmp_path_factory):
+    return load_elsewhere(sys.executable, ELSEWHERE + LOAD, checkpoints, tmp_path_factory.mktemp("elsewhere"))
 
 
 def check(result, checkpoint, model_type):
@@ -182,13 +202,15 @@ def test_a_loaded_model_object_serves_a_pipeline_without_permission(checkpoint):
     assert "score" in pipeline("multimodal-sentiment-analysis", model=model, processor=processor)({"text": "bad"})
 
 
-def test_a_folder_loads_bit_equal_where_the_package_is_not_installed(checkpoint, model_type, tmp_path):
-    check(load_elsewhere(sys.executable, ELSEWHERE + LOAD, checkpoint, tmp_path), checkpoint, model_type)
+def test_a_folder_loads_bit_equal_where_the_package_is_not_installed(elsewhere, checkpoint, model_type):
+    check(elsewhere[checkpoint.name], checkpoint, model_type)
 
 
 @pytest.mark.slow
-def test_a_folder_loads_in_an_environment_with_only_torch_and_transformers(checkpoint, model_type, tmp_path):
+def test_folders_load_in_an_environment_with_only_torch_and_transformers(checkpoints, tmp_path):
     assert "HF_MSA_BARE_PYTHON" in os.environ, (
         "HF_MSA_BARE_PYTHON: expected a Python with torch and transformers alone"
     )
-    check(load_elsewhere(os.environ["HF_MSA_BARE_PYTHON"], LOAD, checkpoint, tmp_path), checkpoint, model_type)
+    results = load_elsewhere(os.environ["HF_MSA_BARE_PYTHON"], LOAD, checkpoints, tmp_path)
+    for model_type, checkpoint in checkpoints.items():
+        check(results[checkpoint.name], checkpoint, model_type)

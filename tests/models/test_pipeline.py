@@ -224,9 +224,9 @@ def test_explaining_may_be_asked_for_once_and_refused_later(make_processor):
 # What is refused
 
 
-@pytest.mark.parametrize("row", ["i loved it", ["i loved it"], 3], ids=repr)
-def test_an_input_that_is_no_mapping_is_an_error(pipe, row):
-    with pytest.raises(ValueError, match="expected a mapping"):
+@pytest.mark.parametrize("row", [[["i loved it"]], 3, [3]], ids=repr)
+def test_an_input_that_is_neither_a_mapping_nor_a_text_is_an_error(pipe, row):
+    with pytest.raises(ValueError, match="expected a string or a mapping"):
         pipe(row)
 
 

@@ -134,6 +134,8 @@ def test_a_row_of_nothing_but_what_is_left_out_is_a_clear_error(streams, number)
 
 def test_rows_without_any_stream_are_a_clear_error():
     with pytest.raises(ValueError, match=r"batch: expected text, audio or visual in every row, got none in row 0$"):
+        make().collate([{"text": None, "label": 1.0}])
+    with pytest.raises(ValueError, match=r"rows: expected text, audio or visual, got id, label; "):
         make().collate([{"id": "a", "label": 1.0}])
     with pytest.raises(ValueError, match="batch: expected at least one row, got none"):
         make().collate([])
