@@ -71,8 +71,8 @@ def test_what_a_video_lacks_is_missing_and_counted(folder):
     corpus = load_corpus(folder)
     assert corpus["test"][0]["visual"].shape == (0, 2)
     assert corpus["test"][0]["visual_rate"] is None
-    mended = json.loads(corpus["train"].info.description)["mended"]
-    assert mended == {"videos_without_labels": 1, "utterances_without_visual": 1}
+    repairs = json.loads(corpus["train"].info.description)["repairs"]
+    assert repairs == {"videos_without_labels": 1, "utterances_without_visual": 1}
 
 
 def test_files_and_folds_may_be_named(folder):

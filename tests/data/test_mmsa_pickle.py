@@ -91,8 +91,8 @@ def load(tmp_path):
     return write_and_load
 
 
-def mended(corpus):
-    return json.loads(corpus["train"].info.description)["mended"]
+def repairs(corpus):
+    return json.loads(corpus["train"].info.description)["repairs"]
 
 
 def test_an_unaligned_pickle_is_cut_to_its_lengths(load):
@@ -153,7 +153,7 @@ def test_the_processor_gives_back_the_rows_of_an_aligned_pickle(load, tokenizer,
         np.testing.assert_array_equal(batch["input_ids"], content[split]["text_bert"][:, 0, :length])
         np.testing.assert_array_equal(batch["audio_values"], content[split]["audio"][:, :length])
         np.testing.assert_array_equal(batch["visual_values"], content[split]["vision"][:, :length])
-    assert mended(corpus) == {"utterances_cut": 1}
+    assert repairs(corpus) == {"utterances_cut": 1}
 
 
 def test_words_of_an_aligned_pickle_are_numbered_by_row(load, tokenizer):
@@ -189,7 +189,7 @@ def test_a_feature_that_is_nan_keeps_the_rows_of_a_word_together(load, tokenizer
     content["train"]["audio"][0, 1:6, 1] = np.nan  # in every row between [CLS] and [SEP]
     corpus = load(content, tokenizer=tokenizer if with_tokenizer else None)
     assert corpus["train"][0]["words"] == expected
-    assert "utterances_without_word_times" not in mended(corpus)
+    assert "utterances_without_word_times" not in repairs(corpus)
 
 
 def test_rows_that_match_no_words_are_an_error_that_says_what_to_do(load, tokenizer):
@@ -199,20 +199,20 @@ def test_rows_that_match_no_words_are_an_error_that_says_what_to_do(load, tokeni
 
 
 def test_a_few_rows_that_match_no_words_are_counted_and_spread(load, tokenizer, monkeypatch):
-    monkeypatch.setattr("hf_msa.data.aligned_words._MAX_UNMATCHED", 0.5)
+    monkeypatch.setattr("hf_msa.data.aligned_words.MAX_UNTIMED", 0.5)
     content = aligned(tokenizer)
     content["train"]["audio"][0, 3:5] = content["train"]["vision"][0, 3:5] = 0  # two words in silence, without a face
     corpus = load(content)
-    assert mended(corpus)["utterances_without_word_times"] == 1
+    assert repairs(corpus)["utterances_without_word_times"] == 1
     assert all(word["start"] is None for word in corpus["train"][0]["words"])
     assert corpus["train"][0]["audio"].shape == (5, F_AUDIO)
-    assert "utterances_without_word_times" not in mended(load(content, tokenizer=tokenizer))
+    assert "utterances_without_word_times" not in repairs(load(content, tokenizer=tokenizer))
 
 
 def test_a_tokenizer_of_another_model_is_noticed(load, tokenizer, monkeypatch):
     content = aligned(tokenizer)
     content["train"]["text_bert"][0, 0, 1] += 1
-    assert mended(load(content, tokenizer=tokenizer))["utterances_of_another_tokenizer"] == 1
+    assert repairs(load(content, tokenizer=tokenizer))["utterances_of_another_tokenizer"] == 1
 
 
 def test_a_chinese_character_is_a_word():
@@ -243,7 +243,7 @@ def test_an_aligned_pickle_may_have_a_row_per_word(load):
     corpus = load(content)
     assert [(w["start"], w["end"]) for w in corpus["train"][2]["words"]] == [(0, 1), (1, 2)]
     assert corpus["train"][2]["audio"].shape == (2, F_AUDIO)
-    assert mended(corpus) == {"utterances_cut": 1}
+    assert repairs(corpus) == {"utterances_cut": 1}
 
 
 def broken(change):
@@ -344,4 +344,4 @@ def test_the_composite_corpus_comes_back_exactly_through_the_processor(composite
             np.testing.assert_array_equal(batch["audio_values"], content[split]["audio"][rows, :length])
             np.testing.assert_array_equal(batch["visual_values"], content[split]["vision"][rows, :length])
     # Cut in the file at 50 tokens; in one more only the last word has lost a piece.
-    assert mended(corpus) == {"utterances_cut": 20}
+    assert repairs(corpus) == {"utterances_cut": 20}
