@@ -117,8 +117,8 @@ class ClipWords:
         if missed > MAX_UNTIMED * self.total:
             raise CorpusError(
                 f"{self.path}: expected word times in seconds of the full video, got none within the clip for "
-                f"{missed} of {self.total} clips, first {self.first_missed!r}; times of the clip need its start added, "
-                "milliseconds are to be divided by 1000"
+                f"{missed} of {self.total} clips, first {self.first_missed!r}; to times of the clip add its start, "
+                "divide milliseconds by 1000"
             )
 
 

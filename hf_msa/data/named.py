@@ -104,14 +104,14 @@ def check_split(split: str) -> None:
 
 def _find_corpus(name: str) -> Path:
     root = os.environ.get(CORPORA_VARIABLE)
-    places = [Path(name)] if Path(name).is_absolute() or not root else [Path(root) / name, Path(name)]
-    found = next((place for place in places if place.exists()), None)
-    if found is None:
-        hint = "" if root else f"; {CORPORA_VARIABLE} may name the folder of your corpora"
-        raise CorpusError(
-            f"corpus: expected a pickle or a folder, got nothing at {' or '.join(map(str, places))}{hint}"
-        )
-    return found
+    candidates = [Path(name)] if Path(name).is_absolute() or not root else [Path(root) / name, Path(name)]
+    for path in candidates:
+        if path.exists():
+            return path
+    hint = "" if root else f"; {CORPORA_VARIABLE} may name the folder of your corpora"
+    raise CorpusError(
+        f"corpus: expected a pickle or a folder, got nothing at {' or '.join(map(str, candidates))}{hint}"
+    )
 
 
 __all__ = ["Corpus", "check_split", "open_corpus", "open_split"]

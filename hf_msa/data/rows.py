@@ -245,7 +245,8 @@ def check_label_range(label_range: Any) -> None:
     if label_range is None:
         return
     is_pair = isinstance(label_range, (list, tuple)) and len(label_range) == 2
-    if not is_pair or not all(isinstance(end, Real) for end in label_range) or label_range[0] >= label_range[1]:
+    is_pair = is_pair and all(isinstance(end, Real) for end in label_range)
+    if not is_pair or not -math.inf < label_range[0] < label_range[1] < math.inf:
         raise CorpusError(f"label_range: expected the lowest and the highest label, got {brief(label_range)}")
 
 

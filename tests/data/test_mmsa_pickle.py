@@ -246,6 +246,64 @@ def test_an_aligned_pickle_may_have_a_row_per_word(load):
     assert repairs(corpus) == {"utterances_cut": 1}
 
 
+@pytest.mark.parametrize(("lost", "column"), [("audio", "audio"), ("vision", "visual")])
+def test_a_pickle_may_have_one_stream(load, lost, column):
+    content = unaligned()
+    for split in content.values():
+        del split[lost], split[f"{lost}_lengths"]
+    row = load(content)["train"][1]
+    kept = {"audio": "visual", "visual": "audio"}[column]
+    assert row[column].shape == (0, 0)
+    assert len(row[kept]) == {"audio": 6, "visual": 5}[kept]
+
+
+def test_an_aligned_pickle_may_have_one_stream(load, tokenizer):
+    content = aligned(tokenizer)
+    expected = load(content)["train"][0]
+    for split in content.values():
+        del split["vision"]
+    row = load(content)["train"][0]
+    assert row["words"] == expected["words"]
+    np.testing.assert_array_equal(row["audio"], expected["audio"])
+    assert row["visual"].shape == (0, 0)
+
+
+def test_a_pickle_may_have_texts_alone(load):
+    content = unaligned()
+    for split in content.values():
+        split["audio"], split["vision"] = None, None
+    row = load(content)["train"][0]
+    assert (row["text"], row["audio"].shape, row["words"]) == ("ANYHOW IT WAS GOOD", (0, 0), None)
+
+
+def test_texts_of_bytes_are_decoded_and_absent_ones_are_missing(load):
+    content = unaligned()
+    content["train"]["raw_text"] = ["café".encode(), None, float("nan")]
+    corpus = load(content)
+    assert corpus["train"]["text"] == ["café", "", ""]
+    assert repairs(corpus) == {"texts_of_bytes": 1, "utterances_without_text": 2}
+
+
+@pytest.mark.parametrize("text", [5, ["a"], 0.5, b"\xff", True])
+def test_what_is_no_text_is_refused_with_its_row(load, text):
+    content = unaligned()
+    content["train"]["raw_text"] = ["a", text, "b"]
+    with pytest.raises(CorpusError, match=r"train: raw_text of 'train1\$_\$1': expected a text"):
+        load(content)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"), [(0.0, "zeros"), (np.nan, "nan"), (-np.inf, "nan")], ids=["zeros", "nan", "infinite"]
+)
+@pytest.mark.parametrize(("key", "stream"), [("audio", "audio"), ("vision", "visual")])
+def test_a_stream_without_a_value_is_missing_and_counted(load, key, stream, value, reason):
+    content = unaligned()
+    content["test"][key][1] = value
+    corpus = load(content)
+    assert corpus["test"][1][stream].shape == (0, content["test"][key].shape[2])
+    assert repairs(corpus) == {f"utterances_with_{stream}_of_{reason}": 1, f"utterances_without_{stream}": 1}
+
+
 def broken(change):
     content = unaligned()
     change(content)
