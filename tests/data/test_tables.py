@@ -4,9 +4,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tiny_run import corpus_content, write_recipe, write_text_model
 
 from hf_msa.data import CorpusError, convert_corpus, load_corpus
 from hf_msa.data.description import describe_dataset, repairs_of
+from hf_msa.training.recipe import read_recipe
+from hf_msa.training.run import train_recipe
 
 ROWS = [("a good movie", 2.5, "train"), ("NA", -1, "train"), ("so, so", 0, "valid"), ("bad", -3, "test")]
 TEXT, LABEL, SPLIT = zip(*ROWS, strict=True)
@@ -132,3 +135,19 @@ def test_a_table_becomes_parquet_like_any_corpus(tmp_path):
     corpus = load_corpus(folder, cache_dir=tmp_path / "cache")
     assert corpus["train"]["text"] == list(TEXT[:2])
     assert isinstance(corpus["train"][0]["audio"], np.ndarray)
+
+
+def test_a_text_model_trains_on_a_table(tmp_path):
+    path = tmp_path / "mine.csv"
+    content = corpus_content()
+    rows = [
+        (text, label, split)
+        for split in content
+        for text, label in zip(content[split]["raw_text"], content[split]["regression_labels"], strict=True)
+    ]
+    path.write_text(csv_of(rows, "text,label,split"))
+    options = {"corpus_options": {"label_range": [-3, 3]}, "streams": ["text"]}
+    recipe = write_recipe(tmp_path / "recipe.yaml", write_text_model(tmp_path / "text"), path, **options)
+    results = train_recipe(read_recipe(recipe), tmp_path / "run")
+    assert results.corpus["rows"] == {"train": 12, "valid": 6, "test": 7}
+    assert results.model["config"]["label_range"] == [-3, 3]
