@@ -144,7 +144,7 @@ def test_cmu_mosi_loads_with_all_its_flaws():
         pytest.skip("HF_MSA_CORPORA does not say where CMU-MOSI is")
     corpus = load_corpus(Path(place) / "mosi")
     assert {split: len(rows) for split, rows in corpus.items()} == {"train": 1284, "valid": 229, "test": 686}
-    words = [word for split in corpus.values() for row in split for word in row["words"]]
+    words = [word for split in corpus.values() for own in split["words"] for word in own]
     assert len(words) == 27_540
     assert all(0 <= word["start"] <= word["end"] for word in words)
     repairs = collections.Counter(json.loads(corpus["train"].info.description)["repairs"])

@@ -396,7 +396,10 @@ def test_the_composite_corpus_comes_back_exactly_through_the_processor(composite
     for split in SPLITS:
         for first in range(0, len(corpus[split]), 100):
             rows = slice(first, first + 100)
-            batch = processor.collate([corpus[split][i] for i in range(*rows.indices(len(corpus[split])))])
+            columns = corpus[split][rows]  # at once: row by row takes twice as long
+            batch = processor.collate(
+                [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+            )
             length = batch["input_ids"].shape[1]
             np.testing.assert_array_equal(batch["input_ids"], content[split]["text_bert"][rows, 0, :length])
             np.testing.assert_array_equal(batch["audio_values"], content[split]["audio"][rows, :length])
