@@ -1,8 +1,8 @@
 """A folder with `label.csv`, MMSA-FET's form of a corpus before any feature was extracted.
 
     label.csv    video_id, clip_id, text, label, mode, and perhaps label_T, label_A, label_V, annotation, start, end
-    words.json   {"<video_id>_<clip_id>": [[word, start, end], ...]}, perhaps; seconds of the full video, perhaps null;
-                 read by `clip_words.py`
+    words.json   {"<video_id>_<clip_id>": [[word, start, end], ...]}, perhaps; seconds of the full video, or of the
+                 clip where label.csv has no start and end; perhaps null; read by `clip_words.py`
     Raw/<video_id>/<clip_id>.mp4, perhaps
 
 A clip that starts before its video starts with it; one without length has no known end; both are counted. Audio and
@@ -73,6 +73,8 @@ def open_label_csv(
     # CMU-MOSI's file has the columns too, and nothing in them.
     is_sims = len(extra) == len(_LABELS) and all(any(line[name] for line in table) for name in _LABELS.values())
     has_times = "start" in names and "end" in names
+    if not has_times and {"start", "end"} & set(names):
+        raise CorpusError(f"{path}: expected both of the columns start and end or none, got one of them")
 
     def rows(split: str) -> Iterator[dict[str, Any]]:
         for number, line in lines_of[split]:

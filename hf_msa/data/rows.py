@@ -129,6 +129,7 @@ class RowCheck:
         self.label_range = label_range or MOSI_RANGE
         self.seen: dict[str, str] = {}
         self.largest = 0.0
+        self.has_fractions = False
 
     def __call__(self, split: str, rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
         """Yield the rows as they are.
@@ -158,7 +159,8 @@ class RowCheck:
 
     def say_range(self) -> None:
         """Warn, once all splits were read, when nobody stated the range and the labels would fit a narrower one."""
-        if not self.is_stated and self.largest <= SIMS_RANGE[1]:
+        # Whole numbers alone may be classes.
+        if not self.is_stated and self.has_fractions and self.largest <= SIMS_RANGE[1]:
             logger.warning(
                 "%s: all labels lie in [-1, 1] and are taken for scores in [-3, 3]; if they are not, give label_range",
                 self.name,
@@ -174,6 +176,7 @@ class RowCheck:
                 f"for {key!r}"
             )
         self.largest = max(self.largest, abs(value))
+        self.has_fractions |= value != int(value)
 
 
 def read_text(place: str, value: Any, repairs: Counter[str]) -> str:

@@ -92,6 +92,7 @@ def test_sims_labels_lie_between_minus_one_and_one(folder):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
+        (",start,", ",begin,", "expected both of the columns start and end or none"),
         ("mode", "split", "expected the columns .* got no mode"),
         (",train,10", ",dev,10", "line 2: mode: expected train, valid or test, got 'dev'"),
         (",2.5,", ",high,", "line 2: label: expected a number, got 'high'"),
