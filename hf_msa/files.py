@@ -1,9 +1,10 @@
-"""Write a file or a folder whole or not at all, and check where it is to go before time is spent on its content."""
+"""Write a file or a folder whole or not at all, check beforehand where it goes, and shorten paths for others' eyes."""
 
 import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from .errors import MsaError
 
@@ -95,10 +96,24 @@ def check_output_file(output: Path, source: Path) -> None:
         raise MsaError(f"output: expected another file than the utterances, got {output}")
 
 
+def without_folders(value: Any) -> Any:
+    """Return a value in which absolute paths are cut to their last two parts, to say nothing of the user's machine.
+
+    Args:
+        value: A path as a string, anything else, or lists and mappings of these.
+    """
+    if isinstance(value, dict):
+        return {key: without_folders(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_folders(entry) for entry in value]
+    return "/".join(Path(value).parts[-2:]) if isinstance(value, str) and Path(value).is_absolute() else value
+
+
 __all__ = [
     "check_new_folder",
     "check_output_file",
     "fresh_folder",
     "replace_folder",
+    "without_folders",
     "write_file",
 ]

@@ -27,7 +27,7 @@ from .rows import CorpusError
 
 Word = dict[str, Any]
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\s\u3400-\u9fff]+")  # a Chinese character is a word, as BERT has it
-_MAX_UNMATCHED = 0.02  # share of utterances; ours
+MAX_UNTIMED = 0.02  # share of utterances of which no word has a time; ours
 
 
 class AlignedWords:
@@ -36,15 +36,15 @@ class AlignedWords:
     Args:
         name: The file, for errors.
         tokenizer: The fast tokenizer that `text_bert` was made with, or its folder or repository; None for none.
-        counts: Where the mended things are counted.
+        repairs: Where what is mended is counted.
 
     Raises:
         CorpusError: For a tokenizer that cannot be loaded or knows no positions.
     """
 
-    def __init__(self, name: str, tokenizer: Any, counts: Counter[str]) -> None:
+    def __init__(self, name: str, tokenizer: Any, repairs: Counter[str]) -> None:
         self.name = name
-        self.counts = counts
+        self.repairs = repairs
         self.tokenizer = _load_tokenizer(tokenizer) if isinstance(tokenizer, (str, Path)) else tokenizer
         if self.tokenizer is not None and not getattr(self.tokenizer, "is_fast", False):
             raise CorpusError(f"tokenizer: expected a fast tokenizer, got {type(self.tokenizer).__name__}")
@@ -88,7 +88,7 @@ class AlignedWords:
             self._miss(key)
             groups = [(*span, None) for span in spans]
         elif groups[-1][2] is None:
-            self.counts["utterances_cut"] += 1
+            self.repairs["utterances_cut"] += 1
         return kept, [_word(text, *group) for group in groups]
 
     def check(self) -> None:
@@ -97,8 +97,8 @@ class AlignedWords:
         Raises:
             CorpusError: It says how to give them times.
         """
-        missed = self.counts["utterances_without_word_times"]
-        if missed > _MAX_UNMATCHED * self.total:
+        missed = self.repairs["utterances_without_word_times"]
+        if missed > MAX_UNTIMED * self.total:
             raise CorpusError(
                 f"{self.name}: expected rows that match the words of the text, got {missed} of {self.total} "
                 f"utterances where they do not, first {self.first_missed!r}; give the tokenizer that made text_bert, "
@@ -115,13 +115,13 @@ class AlignedWords:
             self._miss(key)
             return slice(0, filled[-1] + 1), [_word(text, *span, None) for span in spans]
         if len(spans) > num_rows:
-            self.counts["utterances_cut"] += 1
+            self.repairs["utterances_cut"] += 1
         return slice(0, num_rows), [
             _word(text, *span, (k, k + 1) if k < num_rows else None) for k, span in enumerate(spans)
         ]
 
     def _miss(self, key: str) -> None:
-        self.counts["utterances_without_word_times"] += 1
+        self.repairs["utterances_without_word_times"] += 1
         self.first_missed = self.first_missed or str(key)
 
     def _by_tokenizer(
@@ -132,7 +132,7 @@ class AlignedWords:
             return None
         encoding = self.tokenizer(text, truncation=True, max_length=len(ids_L), return_offsets_mapping=True)
         if list(encoding["input_ids"]) != ids_L.tolist():
-            self.counts["utterances_of_another_tokenizer"] += 1
+            self.repairs["utterances_of_another_tokenizer"] += 1
             return None
         offsets = encoding["offset_mapping"][1:-1]
         tokens: dict[int, list[int]] = {}
@@ -185,4 +185,4 @@ def _load_tokenizer(name: str | Path) -> Any:
         ) from error
 
 
-__all__ = ["AlignedWords"]
+__all__ = ["MAX_UNTIMED", "AlignedWords"]

@@ -11,6 +11,7 @@ from hf_msa.errors import CorpusError
 from hf_msa.models import MsaConfig
 from hf_msa.models.streams_msa import FRAME_STREAMS
 
+from .description import label_range_of
 from .lengths import num_frames
 from .rows import brief
 
@@ -25,8 +26,8 @@ def check_dataset(name: str, dataset: Dataset, config: MsaConfig, streams: Seque
         streams: Those that the model is given.
 
     Raises:
-        CorpusError: For no rows, another feature size than the model's, a stream that the corpus lacks, and labels
-            that are NaN, out of the model's range or no class of it.
+        CorpusError: For no rows, another feature size than the model's, a stream that the corpus lacks, a corpus that
+            states another range of labels, and labels that are NaN, out of the model's range or no class of it.
     """
     if not len(dataset):
         raise CorpusError(f"{name}: expected at least one row, got none")
@@ -44,6 +45,12 @@ def check_dataset(name: str, dataset: Dataset, config: MsaConfig, streams: Seque
             )
     if "label" not in dataset.column_names:
         raise CorpusError(f"{name}: expected a column label, got {', '.join(dataset.column_names)}")
+    stated = label_range_of(dataset)
+    if config.num_labels == 1 and config.label_range is not None and stated not in (None, tuple(config.label_range)):
+        raise CorpusError(
+            f"{name}: label_range: expected the model's {_range(config.label_range)}, got {_range(stated)} of the "
+            "corpus; the corpus states it, by its option label_range, and a recipe's model need not"
+        )
     ids = dataset["id"] if "id" in dataset.column_names else range(len(dataset))
     if config.text_config is None:
         read = [stream for stream in FRAME_STREAMS if stream in streams]
@@ -55,6 +62,10 @@ def check_dataset(name: str, dataset: Dataset, config: MsaConfig, streams: Seque
         label = label.item() if isinstance(label, np.generic) else label
         if not _is_label(label, config):
             raise CorpusError(f"{name}: label: expected {_expected_label(config)}, got {brief(label)} in row {key!r}")
+
+
+def _range(label_range: Sequence[float]) -> str:
+    return "[{:g}, {:g}]".format(*label_range)
 
 
 def _is_label(label: Any, config: MsaConfig) -> bool:

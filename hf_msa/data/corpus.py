@@ -4,6 +4,7 @@ an MMSA pickle (.pkl)       aligned or not; CMU-MOSI, CMU-MOSEI, CH-SIMS or of t
 a folder with label.csv     texts, labels and perhaps word times and clips, no features yet      label_csv.py
 a folder of .csd files      of the CMU Multimodal SDK; needs the extra `csd`                     csd.py
 a folder of Parquet         as `convert_corpus` writes it; memory-mapped                         parquet.py
+a table, CSV or Parquet     texts and labels alone, in one file with `split` or a file per split tables.py
 """
 
 import inspect
@@ -25,6 +26,7 @@ from .label_csv import open_label_csv
 from .mmsa_pickle import open_pickle
 from .parquet import is_parquet, load_parquet, write_parquet
 from .rows import SPLITS, CorpusError, OpenCorpus, RowCheck, check_label_range, check_rates
+from .tables import is_one_split, is_table_folder, open_table
 
 logger = logging.getLogger(__name__)
 
@@ -35,13 +37,15 @@ def load_corpus(path: str | Path, **options: Any) -> DatasetDict:
     Columns: `id`, `speaker` (the video), `text`, `words` (a list of `{"word", "start", "end"}`, seconds from the start
     of the streams, or null when unknown), `audio` and `visual` (float32 arrays (T, F), (0, F) where missing),
     `audio_rate` and `visual_rate` (frames per second, or null when unknown), `label`, and where the corpus has them
-    `label_text`, `label_audio`, `label_visual`. What was mended stands in each split's `info.description`, as JSON.
+    `label_text`, `label_audio`, `label_visual`. What was mended, and the labels' range where it is known, stand in
+    `info.description` of each split, as JSON. A stream without any value, zeros or NaN alone, is missing.
 
     Args:
-        path: A pickle or a folder, see above.
-        options: `label_range`: lowest and highest label. `audio_rate`, `visual_rate`: frames per second where the
+        path: A file or a folder, see above.
+        options: `label_range`: lowest and highest label, which models and metrics follow; (-3, 3) where neither it nor
+            the corpus says another. `audio_rate`, `visual_rate`: frames per second where the
             corpus does not say them. For pickles `tokenizer`, `aligned`; for .csd files `sequences`, `folds`; for
-            Parquet `cache_dir`. See `open_pickle`, `open_csd`, `load_parquet`.
+            Parquet `cache_dir`. See `open_pickle`, `open_csd`, `load_parquet`, `open_table`.
 
     Raises:
         CorpusError: When nothing of that kind lies there, or something in it is wrong; it names file, place, value
@@ -58,8 +62,9 @@ def load_corpus(path: str | Path, **options: Any) -> DatasetDict:
         return opened
     check = RowCheck(opened.name, opened.label_range)
     tables = {split: pa.concat_tables(opened.tables(split, check)) for split in SPLITS}
+    check.say_range()
     _report(opened)
-    about = json.dumps({"source": opened.about, "mended": dict(+opened.counts)})
+    about = json.dumps(opened.describe())
     corpus = DatasetDict()
     for split, table in tables.items():
         info = DatasetInfo(description=about, features=opened.features)
@@ -104,20 +109,20 @@ def _open(path: Path, options: dict[str, Any]) -> Any:
     if not path.exists():
         raise CorpusError(f"{path}: expected a pickle or a folder, got nothing there")
     if path.is_file():
-        if path.suffix == ".csd":
-            raise CorpusError(f"{path}: expected the folder of the .csd files, got one of them")
-        opener = open_pickle
+        opener = _opener_of_file(path)
     elif (path / "label.csv").exists():
         opener = open_label_csv
     elif next(path.glob("*.csd"), None):
         opener = open_csd
     elif is_parquet(path):
         opener = load_parquet
+    elif is_table_folder(path):
+        opener = open_table
     else:
         pickles = sorted(file.name for file in path.glob("*.pkl"))
         hint = f"; give one of its pickles, {', '.join(pickles)}" if pickles else ""
         raise CorpusError(
-            f"{path}: expected label.csv, .csd files or train.parquet in the folder, got none of them{hint}"
+            f"{path}: expected label.csv, .csd files or train.parquet (or .csv) in the folder, got none of them{hint}"
         )
     known = [name for name in inspect.signature(opener).parameters if name not in ("path", "folder")]
     if unknown := sorted(set(options) - set(known)):
@@ -127,8 +132,19 @@ def _open(path: Path, options: dict[str, Any]) -> Any:
     return opener(path, **options)
 
 
+def _opener_of_file(path: Path) -> Callable[..., OpenCorpus]:
+    """Return what opens a file; refuse one that is only a part of a corpus."""
+    if path.suffix == ".csd":
+        raise CorpusError(f"{path}: expected the folder of the .csd files, got one of them")
+    if path.name == "label.csv":
+        raise CorpusError(f"{path}: expected the folder of label.csv, got the file; give {path.parent}")
+    if is_one_split(path):
+        raise CorpusError(f"{path}: expected the folder of train, valid and test, got one of them; give {path.parent}")
+    return open_table if path.suffix in (".csv", ".parquet") else open_pickle
+
+
 def _report(opened: OpenCorpus) -> None:
-    for key, count in sorted((+opened.counts).items()):
+    for key, count in sorted((+opened.repairs).items()):
         logger.info("%s: %s: %d", opened.name, key, count)
 
 

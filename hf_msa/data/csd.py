@@ -5,12 +5,14 @@
 
 A folder holds one sequence each of labels, words, audio and visual, and `folds.json`, {"train": [video, ...], "valid":
 ..., "test": ...}, since the files do not say which video belongs to which split. One row per interval of the labels:
-frames and words whose middle lies inside of it, with times from its start. Pauses (`sp`) are no words.
+frames and words whose middle lies inside of it, with times from its start. Pauses (`sp`) are no words. An interval
+that starts before the video, as some of CMU-MOSEI do, starts with it; one without length reaches to the next one.
 
 Shapes: n entries of a sequence, T frames, F features.
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +22,9 @@ import numpy as np
 
 from hf_msa.models.streams_msa import FRAME_STREAMS
 
-from .rows import MOSI_RANGE, SPLITS, CorpusError, OpenCorpus, brief, check_splits
+from .file_kinds import check_kind
+from .rows import SPLITS, CorpusError, OpenCorpus, brief, check_splits
+from .spans import read_span
 
 _ROLES = ("label", "words", *FRAME_STREAMS)
 # By what the published sequences are called; the first that fits decides.
@@ -50,7 +54,7 @@ def open_csd(
         folds: Videos of `train`, `valid` and `test`; None reads `folds.json`. Videos without labels are counted.
         audio_rate: Frames per second; None measures it in each utterance, as the median step of its intervals.
         visual_rate: The same.
-        label_range: Lowest and highest label; None is (-3, 3). Of several label columns the first is taken, the
+        label_range: Lowest and highest label; None is not said. Of several label columns the first is taken, the
             sentiment of MOSEI's "All Labels".
 
     Raises:
@@ -61,35 +65,45 @@ def open_csd(
     except ModuleNotFoundError as error:
         raise CorpusError(f'{folder}: .csd files need h5py: pip install "hf_msa[csd]"') from error
     paths = _assign(folder, dict(sequences or {}))
-    folds = _read_folds(folder) if folds is None else folds
-    check_splits(f"{folder}: folds", folds)
+    if folds is None:
+        folds = _read_folds(folder / "folds.json")
+    else:
+        _check_folds(f"{folder}: folds", folds)
     data = {role: _open(h5py, path) for role, path in paths.items()}
     labels = data["label"]
-    counts: Counter[str] = Counter()
+    repairs: Counter[str] = Counter()
     videos = {split: [video for video in folds[split] if video in labels] for split in SPLITS}
-    counts["videos_without_labels"] += sum(len(folds[split]) - len(videos[split]) for split in SPLITS)
+    repairs["videos_without_labels"] += sum(len(folds[split]) - len(videos[split]) for split in SPLITS)
+    for role in data:
+        if not any(video in data[role] for own in videos.values() for video in own) and any(videos.values()):
+            raise CorpusError(f"{paths[role]}: expected some of the labelled videos, got none of them")
     dims = {stream: _dim(paths[stream], data[stream]) if stream in data else 0 for stream in FRAME_STREAMS}
     rates = {"audio": audio_rate, "visual": visual_rate}
 
     def rows(split: str) -> Iterator[dict[str, Any]]:
         for video in videos[split]:
             entries = {role: _entries(paths[role], video, own[video]) for role, own in data.items() if video in own}
+            for stream in FRAME_STREAMS:
+                if stream in entries:
+                    _check_frames(paths[stream], video, entries[stream][0], dims[stream])
             values, intervals = entries["label"]
+            _check_frames(paths["label"], video, values, values.shape[1] or 1)
             for number, ((start, end), value) in enumerate(zip(intervals.tolist(), values, strict=True)):
+                start, end = read_span(f"{paths['label']}: {video}: interval {number}", start, end, repairs)
+                if math.isinf(end):
+                    end = min((other for other in intervals[:, 0].tolist() if other > start), default=math.inf)
                 row: dict[str, Any] = {"id": f"{video}$_${number}", "speaker": video, "text": "", "words": None}
                 if "words" in entries:
-                    row["words"] = _words(*entries["words"], start, end)
+                    row["words"] = _words(f"{paths['words']}: {video}", *entries["words"], (start, end), repairs)
                     row["text"] = " ".join(word["word"] for word in row["words"])
                 for stream in FRAME_STREAMS:
                     frames, rate = np.zeros((0, dims[stream]), np.float32), rates[stream]
                     if stream in entries:
-                        frames, times = (own[_inside(entries[stream][1], start, end)] for own in entries[stream])
+                        frames, times = (part[_inside(entries[stream][1], start, end)] for part in entries[stream])
                         if rate is None and len(times) > 1:
                             rate = _rate(times)
-                    if not len(frames):
-                        counts[f"utterances_without_{stream}"] += 1
                     row[stream], row[f"{stream}_rate"] = frames, rate
-                row["label"] = float(np.ravel(value)[0])
+                row["label"] = float(value[0])
                 yield row
 
     return OpenCorpus(
@@ -97,9 +111,9 @@ def open_csd(
         {split: sum(len(labels[video]["intervals"]) for video in own) for split, own in videos.items()},
         rows,
         dims,
-        label_range or MOSI_RANGE,
+        label_range,
         {},
-        counts,
+        repairs,
         {"format": "csd", "sequences": {role: path.name for role, path in paths.items()}},
     )
 
@@ -136,22 +150,31 @@ def _is_called(name: str, role: str) -> bool:
     return any(part in plain for part in _NAMES[role])
 
 
-def _read_folds(folder: Path) -> Mapping[str, Sequence[str]]:
-    path = folder / "folds.json"
+def _read_folds(path: Path) -> Mapping[str, Sequence[str]]:
     try:
+        if path.exists():
+            check_kind(path, "text")
         folds = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CorpusError(
             f"{path}: expected the videos of train, valid and test as JSON, or the argument folds, got {error}"
         ) from error
-    if not isinstance(folds, dict) or not all(isinstance(own, list) for own in folds.values()):
-        raise CorpusError(f"{path}: expected lists of videos for train, valid and test, got {brief(folds)}")
+    _check_folds(str(path), folds)
     return folds
+
+
+def _check_folds(name: str, folds: Any) -> None:
+    """Refuse what are no lists of videos, one per split."""
+    lists = list(folds.values()) if isinstance(folds, Mapping) else [None]
+    if not all(isinstance(own, (list, tuple)) and all(isinstance(video, str) for video in own) for own in lists):
+        raise CorpusError(f"{name}: expected lists of videos for train, valid and test, got {brief(folds)}")
+    check_splits(name, folds)
 
 
 def _open(h5py: Any, path: Path) -> Any:
     """Return the group of the videos."""
     try:
+        check_kind(path, "hdf5")
         file = h5py.File(path, "r")
         return next(iter(file.values()))["data"]
     except (OSError, KeyError, StopIteration, TypeError, AttributeError) as error:
@@ -180,16 +203,32 @@ def _entries(path: Path, video: str, group: Any) -> tuple[np.ndarray, np.ndarray
     return features, intervals.astype(np.float64)
 
 
+def _check_frames(path: Path, video: str, features: np.ndarray, dim: int) -> None:
+    """Refuse features that are no numbers, or of another width than the sequence's first video has."""
+    if features.dtype.kind not in "biuf" or features.shape[1] != dim:
+        raise CorpusError(
+            f"{path}: {video}: expected {dim} number(s) per entry, got {features.shape[1]} of {features.dtype}"
+        )
+
+
 def _inside(intervals: np.ndarray, start: float, end: float) -> np.ndarray:
     middles = intervals.mean(axis=1)
     return (start <= middles) & (middles < end)
 
 
-def _words(features: np.ndarray, intervals: np.ndarray, start: float, end: float) -> list[dict[str, Any]]:
+def _words(
+    place: str, features: np.ndarray, intervals: np.ndarray, span: tuple[float, float], repairs: Counter[str]
+) -> list[dict[str, Any]]:
+    """Return the words of an interval, with times from its start."""
     words = []
-    inside = _inside(intervals, start, end)
+    inside, start = _inside(intervals, *span), span[0]
     for entry, (first, last) in zip(features[inside], intervals[inside].tolist(), strict=True):
-        word = entry[0].decode("utf-8", "replace") if isinstance(entry[0], bytes) else str(entry[0])
+        if not isinstance(entry[0], (bytes, str)):
+            raise CorpusError(f"{place}: expected words as bytes, got {brief(entry[0])}")
+        word = entry[0]
+        if isinstance(word, bytes):
+            word = word.decode("utf-8", "replace")
+            repairs["words_of_wrong_bytes"] += "\N{REPLACEMENT CHARACTER}" in word
         if word.strip() not in ("", "sp"):
             words.append({"word": word.strip(), "start": max(0.0, first - start), "end": last - start})
     return words

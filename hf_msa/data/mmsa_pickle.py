@@ -7,8 +7,8 @@ Sizes are read from the arrays, never from a table. `text`, the output of some B
 
 Aligned rows become frames at 1 row per second and words whose times are row numbers (`aligned_words.py`). Unaligned
 streams are cut to their lengths, or where those are absent after the last frame that is not all zero; no file says how
-many frames a second has, and no file has word times. A stream of zeros only is missing, (0, F). -inf, which COVAREP
-gives, stays: the processor mends it, and counts it.
+many frames a second has, and no file has word times. A file that has only `audio` or only `vision`, as MMSA-FET writes
+it, lacks the other stream, (0, 0). -inf, which COVAREP gives, stays: the processor mends it, and counts it.
 
 Shapes: N utterances, L length, F features.
 """
@@ -25,7 +25,8 @@ import numpy as np
 from datasets import Value
 
 from .aligned_words import AlignedWords
-from .rows import MOSI_RANGE, SIMS_RANGE, SPLITS, CorpusError, OpenCorpus, brief, check_splits, speaker_of
+from .file_kinds import check_kind
+from .rows import SIMS_RANGE, SPLITS, CorpusError, OpenCorpus, brief, check_splits, read_text, speaker_of
 from .safe_pickle import load_pickle
 
 _LABELS = {
@@ -104,16 +105,19 @@ def open_pickle(
         aligned: Whether the rows belong to words; None decides by the lengths of the streams.
         audio_rate: Frames per second of an unaligned file, which does not say it; None is unknown.
         visual_rate: The same.
-        label_range: Lowest and highest label; None is (-1, 1) where each modality has labels (SIMS), else (-3, 3).
+        label_range: Lowest and highest label; None is (-1, 1) where each modality has labels (SIMS), else not said.
 
     Raises:
         CorpusError: When it is no MMSA pickle; it names split and key.
     """
+    check_kind(path, "pickle")
     content = load_pickle(path)
     if not isinstance(content, dict):
         raise CorpusError(f"{path}: expected a dict of train, valid and test, got {type(content).__name__}")
     check_splits(str(path), content)
-    splits = {name: _read_split(f"{path}: {name}", content.pop(name)) for name in SPLITS}
+    repairs: Counter[str] = Counter()
+    streams = _streams_of(path, content)
+    splits = {name: _read_split(f"{path}: {name}", content.pop(name), streams, repairs) for name in SPLITS}
     content.clear()
     first = splits["train"]
     dims = {stream: first[stream].shape[2] for stream in _STREAMS}
@@ -125,14 +129,14 @@ def open_pickle(
                     f"got {split[stream].shape[2]}"
                 )
     extra = [column for column in _LABELS if all(split[column] is not None for split in splits.values())]
+    is_sims = len(extra) == len(_LABELS) and all(np.isfinite(first[column]).any() for column in extra)
     is_aligned = _is_aligned(first) if aligned is None else aligned
     for stream, split in ((stream, split) for stream in _STREAMS for split in splits.values()):
         if is_aligned and split[stream].shape[1] != split["audio"].shape[1]:
             raise CorpusError(f"{path}: aligned: expected audio and vision of one length, got aligned=True")
     sizes = {name: len(split["id"]) for name, split in splits.items()}
     about = {"format": "MMSA pickle", "aligned": is_aligned}
-    counts: Counter[str] = Counter()
-    finder = AlignedWords(str(path), tokenizer, counts) if is_aligned else None
+    finder = AlignedWords(str(path), tokenizer, repairs) if is_aligned else None
     rates = (1.0, 1.0) if is_aligned else (audio_rate, visual_rate)
 
     def rows(name: str) -> Iterator[dict[str, Any]]:
@@ -143,19 +147,25 @@ def open_pickle(
         sizes,
         rows,
         dims,
-        label_range or (SIMS_RANGE if extra else MOSI_RANGE),
+        label_range or (SIMS_RANGE if is_sims else None),
         {column: Value("float32") for column in extra},
-        counts,
+        repairs,
         about | _release(path, tuple(sizes.values()), tuple(dims.values())),
     )
 
 
-def _read_split(place: str, split: Any) -> dict[str, Any]:
+def _streams_of(path: Path, content: Mapping[str, Any]) -> list[str]:
+    """Return the frame streams of a file: those that any of its splits has."""
+    for name in SPLITS:
+        if not isinstance(content[name], dict):
+            raise CorpusError(f"{path}: {name}: expected a dict, got {type(content[name]).__name__}")
+    return [stream for stream, key in _STREAMS.items() if any(content[name].get(key) is not None for name in SPLITS)]
+
+
+def _read_split(place: str, split: dict, streams: list[str], repairs: Counter[str]) -> dict[str, Any]:
     """Return a split under our names, checked for shapes and lengths."""
-    if not isinstance(split, dict):
-        raise CorpusError(f"{place}: expected a dict, got {type(split).__name__}")
-    wanted = ("id", "raw_text", "audio", "vision", "regression_labels")
-    if missing := [key for key in wanted if key not in split]:
+    wanted = ("id", "raw_text", *(_STREAMS[stream] for stream in streams), "regression_labels")
+    if missing := [key for key in wanted if split.get(key) is None]:
         raise CorpusError(
             f"{place}: expected the keys of an MMSA pickle, got no {', '.join(missing)}, "
             f"but {brief(sorted(map(str, split)))}"
@@ -164,8 +174,13 @@ def _read_split(place: str, split: Any) -> dict[str, Any]:
     num_rows = len(read["id"])
     if num_rows == 0:
         raise CorpusError(f"{place}: expected at least one row, got none")
-    read["text"] = _strings(place, "raw_text", split["raw_text"], num_rows)
+    texts = _strings(place, "raw_text", split["raw_text"], num_rows)
+    read["text"] = [
+        read_text(f"{place}: raw_text of {key!r}", text, repairs) for key, text in zip(read["id"], texts, strict=True)
+    ]
     for stream, key in _STREAMS.items():
+        if stream not in streams:
+            continue
         read[stream] = _numbers(place, key, split[key], (num_rows, None, None))
         lengths = split.get(f"{key}_lengths")
         if lengths is not None:
@@ -178,6 +193,11 @@ def _read_split(place: str, split: Any) -> dict[str, Any]:
                 )
             lengths = lengths.astype(int)
         read[f"{stream}_lengths"] = lengths
+    for stream in _STREAMS.keys() - streams:
+        # Of no columns, and as long as the other one, so that the rows of both can stand side by side.
+        length = read[streams[0]].shape[1] if streams else 0
+        read[stream] = np.zeros((num_rows, length, 0), np.float32)
+        read[f"{stream}_lengths"] = read[f"{streams[0]}_lengths"] if streams else None
     read["text_bert"] = None
     if split.get("text_bert") is not None:
         read["text_bert"] = _numbers(place, "text_bert", split["text_bert"], (num_rows, 3, None))
@@ -216,6 +236,14 @@ def _is_aligned(split: Mapping[str, Any]) -> bool:
     length = split["audio"].shape[1]
     if split["visual"].shape[1] != length:
         return False
+    if not all(split[stream].shape[2] for stream in _STREAMS):
+        # One stream alone is as long as the texts by chance too; only an aligned file has no lengths beside its codes.
+        return bool(
+            split["text_bert"] is not None
+            and split["text_bert"].shape[2] == length
+            and split["audio_lengths"] is None
+            and length
+        )
     if split["text_bert"] is not None:
         return bool(split["text_bert"].shape[2] == length)
     return split["audio_lengths"] is None
@@ -231,7 +259,6 @@ def _rows(
     if finder is not None:
         finder.recognise(split["audio"] if split["audio"].any() else split["visual"], codes)
     for i, (key, text) in enumerate(zip(split["id"], split["text"], strict=True)):
-        text = text if isinstance(text, str) else ""
         row: dict[str, Any] = {"id": key, "speaker": speaker_of(key), "text": text, "words": None}
         streams = {stream: split[stream][i] for stream in _STREAMS}
         if finder is not None:
@@ -244,7 +271,7 @@ def _rows(
                 lengths = split[f"{stream}_lengths"]
                 filled = np.flatnonzero((frames != 0).any(axis=1))
                 frames = frames[: lengths[i] if lengths is not None else (filled[-1] + 1 if len(filled) else 0)]
-            row[stream] = frames if frames.any() else frames[:0]
+            row[stream] = frames
             row[f"{stream}_rate"] = rate
         row["label"] = float(split["label"][i])
         # Of the labels of single modalities some may be absent, which a file writes as NaN.

@@ -1,6 +1,5 @@
 """The corpus of a recipe: found, loaded, and described by its hash."""
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,23 +8,16 @@ from typing import Any
 from datasets import Dataset, DatasetDict
 
 from hf_msa.data.corpus import load_corpus
+from hf_msa.data.description import label_range_of, repairs_of
 from hf_msa.data.fingerprint import corpus_sha256
 from hf_msa.data.rows import SPLITS, CorpusError
 from hf_msa.data.sample_corpus import AUDIO_FEATURES, VISUAL_FEATURES, load_sample_corpus
 from hf_msa.errors import MsaError
+from hf_msa.files import without_folders
 from hf_msa.models.streams_msa import FRAME_STREAMS
 
 CORPORA_VARIABLE = "HF_MSA_CORPORA"
 _SAMPLE = Path(__file__).parents[1] / "data" / "sample_corpus"
-
-
-def without_folders(value: Any) -> Any:
-    """Return of an absolute path the last two parts, anything else as it is; also within lists and mappings."""
-    if isinstance(value, dict):
-        return {key: without_folders(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [without_folders(entry) for entry in value]
-    return "/".join(Path(value).parts[-2:]) if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 @dataclass(frozen=True)
@@ -36,7 +28,7 @@ class Corpus:
         splits: train, valid and test.
         path: Where it lies.
         name: As the recipe calls it.
-        features: Fields of configuration and processor: feature sizes and names.
+        features: Fields of a configuration: feature sizes and names, and the labels' range where the corpus states it.
     """
 
     splits: DatasetDict
@@ -46,12 +38,11 @@ class Corpus:
 
     def describe(self) -> dict[str, Any]:
         """Return name, sum, rows per split, and what was mended while loading."""
-        about = self.splits["train"].info.description
         return {
             "name": without_folders(self.name),
             "sha256": corpus_sha256(self.path),
             "rows": {split: len(self.splits[split]) for split in SPLITS},
-            "mended": json.loads(about).get("mended", {}) if about.startswith("{") else {},
+            "repairs": repairs_of(self.splits["train"]),
         }
 
 
@@ -68,7 +59,7 @@ def open_corpus(name: str, options: dict[str, Any] | None = None) -> Corpus:
     if name == "sample":
         if options:
             raise CorpusError(f"corpus_options: expected none for the sample corpus, got {', '.join(options)}")
-        features = {"audio_features": AUDIO_FEATURES, "visual_features": VISUAL_FEATURES}
+        features: dict[str, Any] = {"audio_features": AUDIO_FEATURES, "visual_features": VISUAL_FEATURES}
         splits, path = load_sample_corpus(), _SAMPLE
     else:
         features = {}
@@ -78,6 +69,8 @@ def open_corpus(name: str, options: dict[str, Any] | None = None) -> Corpus:
         dim = splits["train"].features[stream].shape[1]
         if dim:
             features[f"{stream}_dim"] = dim
+    if (label_range := label_range_of(splits["train"])) is not None:
+        features["label_range"] = label_range
     return Corpus(splits, path, name, features)
 
 
@@ -111,14 +104,14 @@ def check_split(split: str) -> None:
 
 def _find_corpus(name: str) -> Path:
     root = os.environ.get(CORPORA_VARIABLE)
-    places = [Path(name)] if Path(name).is_absolute() or not root else [Path(root) / name, Path(name)]
-    found = next((place for place in places if place.exists()), None)
-    if found is None:
-        hint = "" if root else f"; {CORPORA_VARIABLE} may name the folder of your corpora"
-        raise CorpusError(
-            f"corpus: expected a pickle or a folder, got nothing at {' or '.join(map(str, places))}{hint}"
-        )
-    return found
+    candidates = [Path(name)] if Path(name).is_absolute() or not root else [Path(root) / name, Path(name)]
+    for path in candidates:
+        if path.exists():
+            return path
+    hint = "" if root else f"; {CORPORA_VARIABLE} may name the folder of your corpora"
+    raise CorpusError(
+        f"corpus: expected a pickle or a folder, got nothing at {' or '.join(map(str, candidates))}{hint}"
+    )
 
 
-__all__ = ["Corpus", "check_split", "open_corpus", "open_split", "without_folders"]
+__all__ = ["Corpus", "check_split", "open_corpus", "open_split"]

@@ -1,27 +1,38 @@
 """A corpus as a folder of Parquet: written once, whole or not at all, and memory-mapped ever after.
 
     <folder>/train.parquet, valid.parquet, test.parquet   or <split>-00000-of-00002.parquet, as on the Hub
-    <folder>/corpus.json                                   rows per split, label range, source, what was mended
+    <folder>/corpus.json                                   rows per split, label range, source, repairs
 
 `corpus.json` is written last and the folder gets its name only then. A folder without it, say from the Hub, is read as
-well; with it, the numbers of rows must agree.
+well; with it, the numbers of rows must agree. Frames are not looked at when a folder is loaded: a stream without any
+value was made missing, and counted, when the folder was written.
 """
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets import Array2D, DatasetDict, Features, load_dataset
+from datasets import Array2D, DatasetDict, Features, Value, load_dataset
 from pyarrow.dataset import ParquetFragmentScanOptions
 
+from hf_msa.files import fresh_folder
 from hf_msa.models.streams_msa import FRAME_STREAMS
 from hf_msa.progress import Progress, Report, ignore
 
-from .rows import MOSI_RANGE, ROWS_PER_TABLE, SPLITS, CorpusError, OpenCorpus, RowCheck, brief, check_splits
+from .file_kinds import check_kind
+from .rows import (
+    ROWS_PER_TABLE,
+    SPLITS,
+    CorpusError,
+    OpenCorpus,
+    RowCheck,
+    brief,
+    check_label_range,
+    check_splits,
+)
 
 _MANIFEST = "corpus.json"
 _COLUMNS = ("id", "text", "audio", "visual", "label")
@@ -41,29 +52,18 @@ def write_parquet(corpus: OpenCorpus, out: Path, report: Report = ignore) -> Non
     """
     if out.exists():
         raise CorpusError(f"{out}: expected a folder that does not exist yet, got one that does")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
-    partial.mkdir()
-    try:
-        check = RowCheck(corpus.name, corpus.label_range)
+    check = RowCheck(corpus.name, corpus.label_range)
+    with fresh_folder(out) as fresh:
         for split in SPLITS:
             done = 0
-            with pq.ParquetWriter(partial / f"{split}.parquet", corpus.features.arrow_schema) as writer:
+            with pq.ParquetWriter(fresh / f"{split}.parquet", corpus.features.arrow_schema) as writer:
                 for table in corpus.tables(split, check):
                     writer.write_table(table)
                     done += len(table)
                     report(Progress(f"writing {split}", done, corpus.sizes[split]))
-        manifest = {
-            "splits": corpus.sizes,
-            "label_range": list(corpus.label_range),
-            "source": corpus.about,
-            "mended": {key: count for key, count in corpus.counts.items() if count},
-        }
-        (partial / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        partial.replace(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        check.say_range()
+        manifest = {"splits": corpus.sizes} | corpus.describe() | {"label_range": list(check.label_range)}
+        (fresh / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
 def load_parquet(
@@ -75,7 +75,7 @@ def load_parquet(
 
     Args:
         folder: The folder.
-        label_range: Lowest and highest label; None is that of `corpus.json`, else (-3, 3).
+        label_range: Lowest and highest label; None is that of `corpus.json`, else not said.
         cache_dir: Where the Arrow files go; None for the cache of `datasets`.
 
     Raises:
@@ -84,15 +84,18 @@ def load_parquet(
     files = {split: _files(folder, split) for split in SPLITS}
     check_splits(str(folder), [split for split, paths in files.items() if paths])
     manifest = _read_manifest(folder)
-    low, high = label_range or manifest.get("label_range") or MOSI_RANGE
-    check = RowCheck(str(folder), (low, high))
+    check_label_range(manifest.get("label_range"))
+    label_range = label_range or manifest.get("label_range")
+    check = RowCheck(str(folder), label_range)
+    widths: dict[str, int] = {}
     for split, paths in files.items():
-        num_rows = sum(_check_file(path) for path in paths)
+        num_rows = sum(_check_file(path, widths) for path in paths)
         expected = manifest.get("splits", {}).get(split, num_rows)
         if num_rows != expected:
             raise CorpusError(f"{folder}: {split}: expected {expected} rows as {_MANIFEST} says, got {num_rows}")
         for _ in check(split, _labels(paths)):
             pass
+    check.say_range()
     corpus = load_dataset(
         "parquet",
         data_files={split: [str(path) for path in paths] for split, paths in files.items()},
@@ -102,15 +105,19 @@ def load_parquet(
         batch_size=ROWS_PER_TABLE,
         writer_batch_size=ROWS_PER_TABLE,
     )
+    about = manifest | ({} if label_range is None else {"label_range": list(label_range)})
     for dataset in corpus.values():
-        dataset.info.description = json.dumps(manifest) if manifest else ""
+        dataset.info.description = json.dumps(about)
     # The plain format gives nested lists, in which an empty stream loses its width.
     return corpus.with_format("numpy", columns=list(FRAME_STREAMS), output_all_columns=True)
 
 
 def is_parquet(folder: Path) -> bool:
-    """Return whether a folder holds a split in Parquet."""
-    return any(_files(folder, split) for split in SPLITS)
+    """Return whether a folder holds a split in Parquet that has a stream beside the text."""
+    files = [path for split in SPLITS for path in _files(folder, split)]
+    if (folder / _MANIFEST).exists():
+        return bool(files)
+    return any({"audio", "visual"} & set(_read_schema(path)[0].names) for path in files[:1])
 
 
 def _files(folder: Path, split: str) -> list[Path]:
@@ -121,6 +128,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / _MANIFEST
     if not path.exists():
         return {}
+    check_kind(path, "text")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -130,20 +138,36 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _check_file(path: Path) -> int:
-    """Return the rows of a file, whose columns are those of a corpus."""
+def _read_schema(path: Path) -> tuple[pa.Schema, int]:
+    """Return the columns of a file and its number of rows."""
+    check_kind(path, "parquet")
     try:
         with pq.ParquetFile(path) as file:
-            schema, num_rows = file.schema_arrow, file.metadata.num_rows
-        features = Features.from_arrow_schema(schema)
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+            return file.schema_arrow, int(file.metadata.num_rows)
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise CorpusError(f"{path}: expected a Parquet file, got {' '.join(str(error).split())}") from error
+
+
+def _check_file(path: Path, widths: dict[str, int]) -> int:
+    """Return the rows of a file, whose columns are those of a corpus, and as wide as `widths` has them by now."""
+    schema, num_rows = _read_schema(path)
+    try:
+        features = Features.from_arrow_schema(schema)
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorpusError(f"{path}: expected columns of datasets, got {' '.join(str(error).split())}") from error
     if missing := [name for name in _COLUMNS if name not in features]:
         raise CorpusError(f"{path}: expected the columns {', '.join(_COLUMNS)}, got no {', '.join(missing)}")
     for stream in FRAME_STREAMS:
         if not isinstance(features[stream], Array2D):
             raise CorpusError(f"{path}: {stream}: expected Array2D((None, F)), got {brief(features[stream])}")
-    return int(num_rows)
+        width = features[stream].shape[1]
+        if widths.setdefault(stream, width) != width:
+            raise CorpusError(
+                f"{path}: {stream}: expected {widths[stream]} columns per frame as in the files before, got {width}"
+            )
+    if features["text"] not in (Value("string"), Value("large_string")):
+        raise CorpusError(f"{path}: text: expected strings, got {brief(features['text'])}")
+    return num_rows
 
 
 def _labels(paths: list[Path]) -> Iterator[dict[str, Any]]:

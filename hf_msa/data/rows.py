@@ -6,6 +6,7 @@ Whether these are gathered in memory or written to Parquet is decided elsewhere.
 Shapes: N rows, T frames, F raw feature size.
 """
 
+import logging
 import math
 import reprlib
 from collections import Counter
@@ -27,7 +28,7 @@ EXTRA_LABELS = ("label_text", "label_audio", "label_visual")
 MOSI_RANGE, SIMS_RANGE = (-3.0, 3.0), (-1.0, 1.0)
 ROWS_PER_TABLE = 64  # of 500 x 74 frames: 10 MB
 
-
+logger = logging.getLogger(__name__)
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring, _BRIEF.maxlist = 120, 12
 
@@ -41,9 +42,9 @@ class OpenCorpus:
         sizes: N of every split.
         rows: Yields the rows of a split, once, as dicts; a column that is absent is null.
         dims: F of `audio` and `visual`.
-        label_range: Lowest and highest label.
+        label_range: Lowest and highest label; None when neither the user nor the corpus says it.
         columns: Further columns of these rows, beside those that every corpus has.
-        counts: What had to be mended; complete once the rows were read.
+        repairs: What had to be mended; complete once the rows were read.
         about: What is known about the source, such as a checksum.
     """
 
@@ -51,9 +52,9 @@ class OpenCorpus:
     sizes: dict[str, int]
     rows: Callable[[str], Iterator[dict[str, Any]]]
     dims: dict[str, int]
-    label_range: tuple[float, float] = MOSI_RANGE
+    label_range: tuple[float, float] | None = None
     columns: dict[str, Value] = field(default_factory=dict)
-    counts: Counter[str] = field(default_factory=Counter)
+    repairs: Counter[str] = field(default_factory=Counter)
     about: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -79,9 +80,39 @@ class OpenCorpus:
             split: `train`, `valid` or `test`.
             check: One for all splits, since no id may occur in two of them.
         """
-        features, rows = self.features, check(split, self.rows(split))
+        features, rows = self.features, check(split, (self._mended(split, row) for row in self.rows(split)))
         while batch := list(islice(rows, ROWS_PER_TABLE)):
             yield _table(batch, features)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what is known of the corpus beside its rows, as JSON has it."""
+        known = {} if self.label_range is None else {"label_range": list(self.label_range)}
+        return known | {"source": self.about, "repairs": dict(+self.repairs)}
+
+    def _mended(self, split: str, row: dict[str, Any]) -> dict[str, Any]:
+        """Return a row in which a stream without any value is missing; what a row lacks is counted.
+
+        Raises:
+            CorpusError: For a stream of another width than the corpus's.
+        """
+        streams = {}
+        for stream in FRAME_STREAMS:
+            frames_TF, dim = row[stream], self.dims[stream]
+            if frames_TF.shape[1:] != (dim,):
+                raise CorpusError(
+                    f"{self.name}: {split}: {stream}: expected {dim} columns per frame, got {frames_TF.shape[1]} "
+                    f"for {row['id']!r}"
+                )
+            if (content := _content(frames_TF)) != "values":
+                if dim and content != "nothing":
+                    self.repairs[f"utterances_with_{stream}_of_{content}"] += 1
+                if dim:
+                    self.repairs[f"utterances_without_{stream}"] += 1
+                frames_TF = frames_TF[:0]
+            streams[stream] = frames_TF
+        if not (row.get("text") or "").strip():
+            self.repairs["utterances_without_text"] += 1
+        return row | streams
 
 
 class RowCheck:
@@ -89,13 +120,16 @@ class RowCheck:
 
     Args:
         name: The file or folder, for errors.
-        label_range: Lowest and highest label.
+        label_range: Lowest and highest label; None when nobody says it, then it is the field's usual one, (-3, 3).
     """
 
-    def __init__(self, name: str, label_range: tuple[float, float]) -> None:
+    def __init__(self, name: str, label_range: tuple[float, float] | None) -> None:
         self.name = name
-        self.label_range = label_range
+        self.is_stated = label_range is not None
+        self.label_range = label_range or MOSI_RANGE
         self.seen: dict[str, str] = {}
+        self.largest = 0.0
+        self.has_fractions = False
 
     def __call__(self, split: str, rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
         """Yield the rows as they are.
@@ -123,14 +157,50 @@ class RowCheck:
         if number < 0:
             raise CorpusError(f"{self.name}: {split}: expected at least one row, got none")
 
+    def say_range(self) -> None:
+        """Warn, once all splits were read, when nobody stated the range and the labels would fit a narrower one."""
+        # Whole numbers alone may be classes.
+        if not self.is_stated and self.has_fractions and self.largest <= SIMS_RANGE[1]:
+            logger.warning(
+                "%s: all labels lie in [-1, 1] and are taken for scores in [-3, 3]; if they are not, give label_range",
+                self.name,
+            )
+
     def _check_label(self, split: str, key: str, column: str, value: Any) -> None:
         low, high = self.label_range
         # float32 writes some thirds a little beyond the limit.
-        if not isinstance(value, (int, float)) or not low - 1e-4 <= value <= high + 1e-4:
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not is_number or not low - 1e-4 <= value <= high + 1e-4:
             raise CorpusError(
                 f"{self.name}: {split}: {column}: expected a number in [{low:g}, {high:g}], got {brief(value)} "
                 f"for {key!r}"
             )
+        self.largest = max(self.largest, abs(value))
+        self.has_fractions |= value != int(value)
+
+
+def read_text(place: str, value: Any, repairs: Counter[str]) -> str:
+    """Return the text of a row, "" when it is missing.
+
+    Args:
+        place: File, split and row, for the error.
+        value: As a file has it: a string, its bytes in UTF-8, which are counted, or None or NaN for none.
+        repairs: Where bytes are counted.
+
+    Raises:
+        CorpusError: For bytes in another encoding, and for anything else.
+    """
+    if isinstance(value, str):
+        return str(value)
+    if value is None or (isinstance(value, (float, np.floating)) and math.isnan(value)):
+        return ""
+    if not isinstance(value, bytes):
+        raise CorpusError(f"{place}: expected a text, got {brief(value)}")
+    repairs["texts_of_bytes"] += 1
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{place}: expected a text in UTF-8, got {brief(value)}") from error
 
 
 def brief(value: Any) -> str:
@@ -178,7 +248,8 @@ def check_label_range(label_range: Any) -> None:
     if label_range is None:
         return
     is_pair = isinstance(label_range, (list, tuple)) and len(label_range) == 2
-    if not is_pair or not all(isinstance(end, Real) for end in label_range) or label_range[0] >= label_range[1]:
+    is_pair = is_pair and all(isinstance(end, Real) for end in label_range)
+    if not is_pair or not -math.inf < label_range[0] < label_range[1] < math.inf:
         raise CorpusError(f"label_range: expected the lowest and the highest label, got {brief(label_range)}")
 
 
@@ -191,6 +262,15 @@ def _table(rows: Sequence[Mapping[str, Any]], features: Features) -> pa.Table:
         for name, type_ in zip(schema.names, schema.types, strict=True)
     ]
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _content(frames_TF: np.ndarray) -> str:
+    """Return what a stream holds: nothing, zeros, nan (no finite value but zeros), or values."""
+    if not frames_TF.size:
+        return "nothing"
+    if not frames_TF.any():
+        return "zeros"
+    return "values" if (np.isfinite(frames_TF) & (frames_TF != 0)).any() else "nan"
 
 
 def _stream_column(arrays: Sequence[np.ndarray], type_: Any) -> pa.ExtensionArray:
@@ -217,5 +297,6 @@ __all__ = [
     "check_label_range",
     "check_rates",
     "check_splits",
+    "read_text",
     "speaker_of",
 ]

@@ -25,13 +25,16 @@ def read_words(words: Any, row: int = 0) -> list[Word]:
     """Return the words of one utterance as tuples, with None for times that are null or NaN.
 
     Args:
-        words: Tuples or dicts, one per word; or one dict of lists, as `datasets` may hand them out.
+        words: Tuples or dicts, one per word; or one dict of lists, as `datasets` may hand them out; or what a pipeline
+            of transformers gives for speech with `return_timestamps="word"`, whole or its `chunks`.
         row: Row of the batch, for the error.
 
     Raises:
-        MsaError: For an entry that is neither, and for a word that ends before it starts.
+        MsaError: For an entry that is none of these, and for a word that ends before it starts.
     """
     try:
+        if isinstance(words, dict) and "chunks" in words:
+            words = words["chunks"]
         if isinstance(words, dict):
             words = [dict(zip(words, values, strict=True)) for values in zip(*words.values(), strict=True)]
         words = list(words)
@@ -40,13 +43,19 @@ def read_words(words: Any, row: int = 0) -> list[Word]:
     read = []
     for index, entry in enumerate(words):
         try:
-            if isinstance(entry, dict):
+            if isinstance(entry, dict) and "timestamp" in entry:
+                word, (start, end) = entry["text"], entry["timestamp"] or (None, None)
+            elif isinstance(entry, dict):
                 word, start, end = entry["word"], entry.get("start"), entry.get("end")
             else:
                 word, start, end = entry
             start, end = _seconds(start), _seconds(end)
         except (KeyError, TypeError, ValueError) as error:
             raise MsaError(f"words[{row}][{index}]: expected (word, start, end) in seconds, got {entry!r}") from error
+        if isinstance(entry, dict) and "timestamp" in entry and len(str(word).split()) > 1:
+            raise MsaError(
+                f"words[{row}][{index}]: expected one word per chunk, as return_timestamps='word' gives, got {entry!r}"
+            )
         if not isinstance(word, str) or not word.strip():
             raise MsaError(f"words[{row}][{index}]: expected a word that is not empty, got {word!r}")
         if start is not None and end is not None and end < start:
@@ -56,6 +65,8 @@ def read_words(words: Any, row: int = 0) -> list[Word]:
 
 
 def _seconds(value: Any) -> float | None:
+    if isinstance(value, (str, bytes, bool)):
+        raise TypeError(f"{value!r} is no number")
     if value is None or math.isnan(float(value)):
         return None
     if math.isinf(float(value)):

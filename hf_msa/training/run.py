@@ -177,7 +177,8 @@ class _Run:
     def _make_processor(self) -> Any:
         recipe = self.recipe
         features = {key: recipe.model[key] for key in _FEATURE_FIELDS if key in recipe.model}
-        fields = self.corpus.features | features | recipe.processor
+        known = {key: value for key, value in self.corpus.features.items() if key in _FEATURE_FIELDS}
+        fields = known | features | recipe.processor
         stage_one = recipe.model.get("av_encoder_name_or_path")
         if stage_one is not None:
             fields = stage_one_fields(stage_one, recipe.streams, fields)

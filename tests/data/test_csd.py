@@ -4,7 +4,8 @@ import json
 import numpy as np
 import pytest
 
-from hf_msa.data import CorpusError, load_corpus
+from hf_msa.data import CorpusError, convert_corpus, load_corpus
+from hf_msa.data.description import repairs_of
 
 h5py = pytest.importorskip("h5py")
 
@@ -71,8 +72,8 @@ def test_what_a_video_lacks_is_missing_and_counted(folder):
     corpus = load_corpus(folder)
     assert corpus["test"][0]["visual"].shape == (0, 2)
     assert corpus["test"][0]["visual_rate"] is None
-    mended = json.loads(corpus["train"].info.description)["mended"]
-    assert mended == {"videos_without_labels": 1, "utterances_without_visual": 1}
+    repairs = json.loads(corpus["train"].info.description)["repairs"]
+    assert repairs == {"videos_without_labels": 1, "utterances_without_visual": 1}
 
 
 def test_files_and_folds_may_be_named(folder):
@@ -94,6 +95,7 @@ def test_two_files_that_could_be_meant_are_an_error(folder):
     [
         ("folds.json", b"{", r"folds\.json: expected the videos"),
         ("folds.json", b'{"train": 5}', r"folds\.json: expected lists"),
+        ("folds.json", b'{"train": [1], "valid": [2], "test": [3]}', r"folds\.json: expected lists"),
         ("folds.json", b'{"train": ["v1"], "test": ["v3"]}', "got no valid"),
         ("folds.json", b'{"train": ["v1"], "valid": ["gone"], "test": ["v3"]}', "valid: expected at least one row"),
         ("MOSI_COVAREP.csd", b"no HDF5", r"MOSI_COVAREP\.csd: expected a computational sequence"),
@@ -108,6 +110,68 @@ def test_a_wrong_file_is_named(folder, name, content, message):
 def test_wrong_shapes_are_named(folder):
     write(folder / "MOSI_COVAREP.csd", {"v1": (np.zeros((3, 2)), np.zeros((2, 2)))})
     with pytest.raises(CorpusError, match=r"v1: expected features \(n, F\) and intervals"):
+        load_corpus(folder)
+
+
+def with_labels(folder, rows, intervals):
+    labels = {"v1": (rows, intervals), "v2": ([[0.5]], [[0, 3]]), "v3": ([[3.0]], [[1, 2]])}
+    write(folder / "MOSI_Opinion_Labels.csd", labels)
+    return load_corpus(folder)["train"]
+
+
+def test_a_label_without_length_reaches_to_the_next_one_and_is_counted(folder):
+    rows = with_labels(folder, [[1.0], [-2.0]], [[1, 1], [2, 4]])
+    assert (rows[0]["text"], len(rows[0]["audio"]), rows[1]["text"]) == ("was", 100, "good")
+    assert repairs_of(rows)["clips_without_end"] == 1
+    rows = with_labels(folder, [[1.0], [-2.0]], [[0, 2], [2, 2]])
+    assert (rows[1]["text"], len(rows[1]["audio"])) == ("good", 200)
+
+
+def test_a_label_that_starts_before_the_video_starts_with_it_and_is_counted(folder):
+    rows = with_labels(folder, [[1.0]], [[-0.4775, 2]])
+    assert [word["start"] for word in rows[0]["words"]] == [0.5, 1]
+    assert len(rows[0]["audio"]) == 200
+    assert repairs_of(rows)["clips_before_the_video"] == 1
+
+
+@pytest.mark.parametrize("interval", [[2, 1], [np.nan, 1], [0, np.inf], [-2, -1]])
+def test_a_label_of_no_time_is_refused_by_video(folder, interval):
+    with pytest.raises(CorpusError, match=r"Labels\.csd: v1: interval 0: start, end: expected start <= end"):
+        with_labels(folder, [[1.0]], [interval])
+
+
+def test_a_video_without_transcript_is_counted(folder):
+    words = {"v1": (np.array([[b"good"]]), [[1, 2]]), "v2": (np.array([[b"no"]]), [[1, 2]])}
+    write(folder / "MOSI_TimestampedWords.csd", words)
+    rows = load_corpus(folder)
+    assert (rows["test"][0]["text"], rows["test"][0]["words"]) == ("", None)
+    assert repairs_of(rows["test"])["utterances_without_text"] == 2  # and an interval in which nobody speaks
+
+
+@pytest.mark.parametrize("video", ["v1", "v2", "v3"])
+def test_a_video_of_another_width_is_refused_by_file_video_and_widths(folder, tmp_path, video):
+    videos = {name: frames(100, 4, 3 if name != video else 2) for name in ("v3", "v2", "v1")}
+    write(folder / "MOSI_COVAREP.csd", videos)
+    with pytest.raises(CorpusError, match=r"COVAREP\.csd: v\d: expected (2|3) number\(s\) per entry, got (2|3)"):
+        convert_corpus(folder, folder.parent / f"{video}_out")
+    assert not (folder.parent / f"{video}_out").exists()
+
+
+def test_words_that_are_numbers_are_refused(folder):
+    write(folder / "MOSI_TimestampedWords.csd", {"v1": (np.zeros((1, 300)), [[0, 1]])})
+    with pytest.raises(CorpusError, match=r"Words\.csd: v1: expected words as bytes, got .*0\.0"):
+        load_corpus(folder)
+
+
+def test_frames_that_are_no_numbers_are_refused(folder):
+    write(folder / "MOSI_COVAREP.csd", {"v1": (np.array([[b"sp"]]), [[0, 1]])})
+    with pytest.raises(CorpusError, match=r"COVAREP\.csd: v1: expected 1 number\(s\) per entry"):
+        load_corpus(folder)
+
+
+def test_a_sequence_of_other_videos_is_refused(folder):
+    write(folder / "MOSI_COVAREP.csd", {"w1": frames(100, 4, 3)})
+    with pytest.raises(CorpusError, match=r"COVAREP\.csd: expected some of the labelled videos, got none"):
         load_corpus(folder)
 
 

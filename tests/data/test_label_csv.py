@@ -63,7 +63,7 @@ def test_word_times_count_from_the_start_of_the_clip_and_useless_ones_are_interp
     assert times(corpus["train"][1]) == [(0, 0.5), (0.5, 1)]
     assert times(corpus["test"][0]) == [(0.5, 1)]
     assert corpus["valid"][0]["words"] is None
-    assert json.loads(corpus["train"].info.description)["mended"] == {
+    assert json.loads(corpus["train"].info.description)["repairs"] == {
         "words_interpolated": 3,
         "words_without_times": 1,
         "words_before_the_clip": 1,
@@ -92,13 +92,14 @@ def test_sims_labels_lie_between_minus_one_and_one(folder):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
+        (",start,", ",begin,", "expected both of the columns start and end or none"),
         ("mode", "split", "expected the columns .* got no mode"),
         (",train,10", ",dev,10", "line 2: mode: expected train, valid or test, got 'dev'"),
         (",2.5,", ",high,", "line 2: label: expected a number, got 'high'"),
         (",2.5,", ",,", "line 2: label: expected a number, got ''"),
         (",2.5,", ",nan,", r"label: expected a number in \[-3, 3\], got nan"),
         (",2.5,", ",3.5,", r"label: expected a number in \[-3, 3\], got 3.5"),
-        (",10,12", ",12,10", "line 2: start, end: expected 0 <= start <= end"),
+        (",10,12", ",12,10", "line 2: start, end: expected start <= end"),
         (",10,12", ",10", "line 2: expected 11 values"),
         (",10,12", ",10,12,13", "line 2: expected 11 values"),
         ("valid", "train", "got no valid"),
@@ -124,10 +125,10 @@ def test_a_table_that_is_no_text_is_refused(folder):
     [
         ("[1]", "expected a JSON object, got list"),
         ("{", "expected a JSON object"),
-        ('{"v1_1": [["IT", 1]]}', r"v1_1: \[0\]: expected \[word, start, end\]"),
-        ('{"v1_1": [["IT", "a", 2]]}', r"v1_1: \[0\]: expected \[word, start, end\]"),
+        ('{"v1_1": [["IT", 1]]}', r"v1_1: \[0\]: expected \(word, start, end\)"),
+        ('{"v1_1": [["IT", "a", 2]]}', r"v1_1: \[0\]: expected \(word, start, end\)"),
         ('{"v1_1": [["IT", 12, 11]]}', r"v1_1: \[0\]: expected end >= start"),
-        ('{"v1_1": 5}', r"v1_1: \[0\]: expected \[word, start, end\]"),
+        ('{"v1_1": 5}', r"v1_1: expected a list of \(word, start, end\)"),
     ],
 )
 def test_wrong_words_are_refused(folder, content, message):
@@ -144,11 +145,11 @@ def test_cmu_mosi_loads_with_all_its_flaws():
         pytest.skip("HF_MSA_CORPORA does not say where CMU-MOSI is")
     corpus = load_corpus(Path(place) / "mosi")
     assert {split: len(rows) for split, rows in corpus.items()} == {"train": 1284, "valid": 229, "test": 686}
-    words = [word for split in corpus.values() for row in split for word in row["words"]]
+    words = [word for split in corpus.values() for own in split["words"] for word in own]
     assert len(words) == 27_540
     assert all(0 <= word["start"] <= word["end"] for word in words)
-    mended = collections.Counter(json.loads(corpus["train"].info.description)["mended"])
-    assert mended["utterances_with_words_without_times"] == 37
-    assert mended["words_without_times"] == 76
-    assert mended["utterances_with_words_before_the_clip"] == 40
+    repairs = collections.Counter(json.loads(corpus["train"].info.description)["repairs"])
+    assert repairs["utterances_with_words_without_times"] == 37
+    assert repairs["words_without_times"] == 76
+    assert repairs["utterances_with_words_before_the_clip"] == 40
     assert sum(label != 0 for label in corpus["test"]["label"]) == 656

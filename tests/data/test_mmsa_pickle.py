@@ -91,8 +91,8 @@ def load(tmp_path):
     return write_and_load
 
 
-def mended(corpus):
-    return json.loads(corpus["train"].info.description)["mended"]
+def repairs(corpus):
+    return json.loads(corpus["train"].info.description)["repairs"]
 
 
 def test_an_unaligned_pickle_is_cut_to_its_lengths(load):
@@ -153,7 +153,7 @@ def test_the_processor_gives_back_the_rows_of_an_aligned_pickle(load, tokenizer,
         np.testing.assert_array_equal(batch["input_ids"], content[split]["text_bert"][:, 0, :length])
         np.testing.assert_array_equal(batch["audio_values"], content[split]["audio"][:, :length])
         np.testing.assert_array_equal(batch["visual_values"], content[split]["vision"][:, :length])
-    assert mended(corpus) == {"utterances_cut": 1}
+    assert repairs(corpus) == {"utterances_cut": 1}
 
 
 def test_words_of_an_aligned_pickle_are_numbered_by_row(load, tokenizer):
@@ -189,7 +189,7 @@ def test_a_feature_that_is_nan_keeps_the_rows_of_a_word_together(load, tokenizer
     content["train"]["audio"][0, 1:6, 1] = np.nan  # in every row between [CLS] and [SEP]
     corpus = load(content, tokenizer=tokenizer if with_tokenizer else None)
     assert corpus["train"][0]["words"] == expected
-    assert "utterances_without_word_times" not in mended(corpus)
+    assert "utterances_without_word_times" not in repairs(corpus)
 
 
 def test_rows_that_match_no_words_are_an_error_that_says_what_to_do(load, tokenizer):
@@ -199,20 +199,20 @@ def test_rows_that_match_no_words_are_an_error_that_says_what_to_do(load, tokeni
 
 
 def test_a_few_rows_that_match_no_words_are_counted_and_spread(load, tokenizer, monkeypatch):
-    monkeypatch.setattr("hf_msa.data.aligned_words._MAX_UNMATCHED", 0.5)
+    monkeypatch.setattr("hf_msa.data.aligned_words.MAX_UNTIMED", 0.5)
     content = aligned(tokenizer)
     content["train"]["audio"][0, 3:5] = content["train"]["vision"][0, 3:5] = 0  # two words in silence, without a face
     corpus = load(content)
-    assert mended(corpus)["utterances_without_word_times"] == 1
+    assert repairs(corpus)["utterances_without_word_times"] == 1
     assert all(word["start"] is None for word in corpus["train"][0]["words"])
     assert corpus["train"][0]["audio"].shape == (5, F_AUDIO)
-    assert "utterances_without_word_times" not in mended(load(content, tokenizer=tokenizer))
+    assert "utterances_without_word_times" not in repairs(load(content, tokenizer=tokenizer))
 
 
 def test_a_tokenizer_of_another_model_is_noticed(load, tokenizer, monkeypatch):
     content = aligned(tokenizer)
     content["train"]["text_bert"][0, 0, 1] += 1
-    assert mended(load(content, tokenizer=tokenizer))["utterances_of_another_tokenizer"] == 1
+    assert repairs(load(content, tokenizer=tokenizer))["utterances_of_another_tokenizer"] == 1
 
 
 def test_a_chinese_character_is_a_word():
@@ -243,7 +243,65 @@ def test_an_aligned_pickle_may_have_a_row_per_word(load):
     corpus = load(content)
     assert [(w["start"], w["end"]) for w in corpus["train"][2]["words"]] == [(0, 1), (1, 2)]
     assert corpus["train"][2]["audio"].shape == (2, F_AUDIO)
-    assert mended(corpus) == {"utterances_cut": 1}
+    assert repairs(corpus) == {"utterances_cut": 1}
+
+
+@pytest.mark.parametrize(("lost", "column"), [("audio", "audio"), ("vision", "visual")])
+def test_a_pickle_may_have_one_stream(load, lost, column):
+    content = unaligned()
+    for split in content.values():
+        del split[lost], split[f"{lost}_lengths"]
+    row = load(content)["train"][1]
+    kept = {"audio": "visual", "visual": "audio"}[column]
+    assert row[column].shape == (0, 0)
+    assert len(row[kept]) == {"audio": 6, "visual": 5}[kept]
+
+
+def test_an_aligned_pickle_may_have_one_stream(load, tokenizer):
+    content = aligned(tokenizer)
+    expected = load(content)["train"][0]
+    for split in content.values():
+        del split["vision"]
+    row = load(content)["train"][0]
+    assert row["words"] == expected["words"]
+    np.testing.assert_array_equal(row["audio"], expected["audio"])
+    assert row["visual"].shape == (0, 0)
+
+
+def test_a_pickle_may_have_texts_alone(load):
+    content = unaligned()
+    for split in content.values():
+        split["audio"], split["vision"] = None, None
+    row = load(content)["train"][0]
+    assert (row["text"], row["audio"].shape, row["words"]) == ("ANYHOW IT WAS GOOD", (0, 0), None)
+
+
+def test_texts_of_bytes_are_decoded_and_absent_ones_are_missing(load):
+    content = unaligned()
+    content["train"]["raw_text"] = ["café".encode(), None, float("nan")]
+    corpus = load(content)
+    assert corpus["train"]["text"] == ["café", "", ""]
+    assert repairs(corpus) == {"texts_of_bytes": 1, "utterances_without_text": 2}
+
+
+@pytest.mark.parametrize("text", [5, ["a"], 0.5, b"\xff", True])
+def test_what_is_no_text_is_refused_with_its_row(load, text):
+    content = unaligned()
+    content["train"]["raw_text"] = ["a", text, "b"]
+    with pytest.raises(CorpusError, match=r"train: raw_text of 'train1\$_\$1': expected a text"):
+        load(content)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"), [(0.0, "zeros"), (np.nan, "nan"), (-np.inf, "nan")], ids=["zeros", "nan", "infinite"]
+)
+@pytest.mark.parametrize(("key", "stream"), [("audio", "audio"), ("vision", "visual")])
+def test_a_stream_without_a_value_is_missing_and_counted(load, key, stream, value, reason):
+    content = unaligned()
+    content["test"][key][1] = value
+    corpus = load(content)
+    assert corpus["test"][1][stream].shape == (0, content["test"][key].shape[2])
+    assert repairs(corpus) == {f"utterances_with_{stream}_of_{reason}": 1, f"utterances_without_{stream}": 1}
 
 
 def broken(change):
@@ -338,10 +396,13 @@ def test_the_composite_corpus_comes_back_exactly_through_the_processor(composite
     for split in SPLITS:
         for first in range(0, len(corpus[split]), 100):
             rows = slice(first, first + 100)
-            batch = processor.collate([corpus[split][i] for i in range(*rows.indices(len(corpus[split])))])
+            columns = corpus[split][rows]  # at once: row by row takes twice as long
+            batch = processor.collate(
+                [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+            )
             length = batch["input_ids"].shape[1]
             np.testing.assert_array_equal(batch["input_ids"], content[split]["text_bert"][rows, 0, :length])
             np.testing.assert_array_equal(batch["audio_values"], content[split]["audio"][rows, :length])
             np.testing.assert_array_equal(batch["visual_values"], content[split]["vision"][rows, :length])
     # Cut in the file at 50 tokens; in one more only the last word has lost a piece.
-    assert mended(corpus) == {"utterances_cut": 20}
+    assert repairs(corpus) == {"utterances_cut": 20}

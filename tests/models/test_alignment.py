@@ -229,9 +229,31 @@ def test_words_are_read_from_every_container(words):
     assert read_words(words) == [("i", 0.0, 1.0), ("am", 1.5, None)]
 
 
+def test_words_are_read_as_a_speech_pipeline_gives_them():
+    chunks = [{"text": " i", "timestamp": (0.0, 0.4)}, {"text": " am", "timestamp": (0.4, None)}]
+    expected = [("i", 0.0, 0.4), ("am", 0.4, None)]
+    assert read_words({"text": " i am", "chunks": chunks}) == read_words(chunks) == expected
+    assert read_words([{"text": " i", "timestamp": None}]) == [("i", None, None)]
+
+
+def test_a_chunk_of_several_words_is_an_error_that_says_how_to_get_one_each():
+    with pytest.raises(ValueError, match=r"words\[4\]\[0\]: expected one word per chunk, as return_timestamps='word'"):
+        read_words([{"text": " i am", "timestamp": (0.0, 0.4)}], row=4)
+
+
 @pytest.mark.parametrize(
     "entry",
-    [("a", 1.0), ("a", 0.0, 1.0, 2.0), {"start": 0.0, "end": 1.0}, "abc", None, 7, ("a", "soon", 1.0)],
+    [
+        ("a", 1.0),
+        ("a", 0.0, 1.0, 2.0),
+        {"start": 0.0, "end": 1.0},
+        "abc",
+        None,
+        7,
+        ("a", "soon", 1.0),
+        ("a", "0", 1),
+        ("a", True, 1),
+    ],
     ids=repr,
 )
 def test_a_word_of_another_form_is_an_error_that_names_it(entry):
