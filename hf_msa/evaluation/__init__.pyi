@@ -10,4 +10,4 @@ from .metrics import sims_metrics as sims_metrics
 from .predictions import predict_rows as predict_rows
 from .results import Results as Results
 from .results import read_results as read_results
-from .robustness import run_robustness as run_robustness
+from .robustness import measure_robustness as measure_robustness
