@@ -24,6 +24,7 @@ class Comparison:
         error: What is compared: "mae", or "error_rate" of classifiers.
         metrics: Mean and deviation of every metric, for both.
         gain: Error of the first minus error of the second, with its interval: above 0 the second is better.
+        unit: What the bootstrap drew beside seeds: "speakers" with all their utterances, or "utterances".
     """
 
     kind: ClassVar[str] = "comparison"
@@ -33,6 +34,7 @@ class Comparison:
     error: str
     metrics: tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]
     gain: BootstrapResult
+    unit: str = "utterances"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
@@ -60,7 +62,7 @@ class Comparison:
         return (
             f"{self.error.upper().replace('_', ' ')} of {first} minus {second} on {self.split}: "
             f"{gain.difference:+.3f}, {gain.confidence:.0%} interval {gain.low:+.3f} to {gain.high:+.3f} "
-            f"(paired bootstrap over utterances and {seeds[0]} and {seeds[1]} seeds)."
+            f"(paired bootstrap over {self.unit} and {seeds[0]} and {seeds[1]} seeds)."
         )
 
     def __str__(self) -> str:
@@ -69,14 +71,15 @@ class Comparison:
         verdict = "the interval holds 0: no difference was shown"
         if self.gain.excludes_zero:
             verdict = f"{self.names[1 if self.gain.low > 0 else 0]} is better"
+        gain = self.gain
         return (
-            f"{self.error} of {self.names[0]} minus {self.names[1]} on {self.split}: {self.gain.difference:+.4f}, "
-            f"{self.gain.confidence:.0%} interval {self.gain.low:+.4f} to {self.gain.high:+.4f}; {verdict}{seeds}"
+            f"{self.error} of {self.names[0]} minus {self.names[1]} on {self.split}: {gain.difference:+.4f}, "
+            f"{gain.confidence:.0%} interval over {self.unit} {gain.low:+.4f} to {gain.high:+.4f}; {verdict}{seeds}"
         )
 
 
 def compare_runs(run_a: str | Path, run_b: str | Path, split: str = "test") -> Comparison:
-    """Compare two runs by a paired bootstrap over utterances and seeds.
+    """Compare two runs by a paired bootstrap over seeds and speakers, or utterances where the rows name no speakers.
 
     Args:
         run_a: Folder of a run, the one that was there first.
@@ -97,17 +100,23 @@ def compare_runs(run_a: str | Path, run_b: str | Path, split: str = "test") -> C
         # It chooses the metrics: those of SIMS clip scores before they measure an error.
         raise MsaError(f"{run_b}: expected the label_range {label_range} as {run_a}, got {other_range}")
     first = next(iter(by_seed[0].values()))
-    errors = []
-    for run, predictions_of in zip((run_a, run_b), by_seed, strict=True):
-        joined = [_join(run, predictions, run_a, first) for predictions in predictions_of.values()]
-        errors.append(np.stack([predictions.errors(label_range) for predictions in joined]))
+    joined = [
+        [_join(run, predictions, run_a, first) for predictions in predictions_of.values()]
+        for run, predictions_of in zip((run_a, run_b), by_seed, strict=True)
+    ]
+    errors = [np.stack([predictions.errors(label_range) for predictions in of_run]) for of_run in joined]
+    # A run of an older version does not name them; the other one's will do.
+    speakers = joined[0][0].speakers or joined[1][0].speakers
+    if speakers is not None and len(set(speakers)) == 1:
+        speakers = None
     return Comparison(
         names=_names(results),
         seeds=(len(errors[0]), len(errors[1])),
         split=split,
         error="mae" if first.scores.ndim == 1 else "error_rate",
         metrics=(results[0].summary()[split], results[1].summary()[split]),
-        gain=paired_bootstrap(errors[0], errors[1]),
+        gain=paired_bootstrap(errors[0], errors[1], groups=speakers),
+        unit="utterances" if speakers is None else "speakers",
     )
 
 
@@ -128,7 +137,8 @@ def _join(run: str | Path, predictions: Predictions, first_run: str | Path, firs
     for name, label, expected in zip(first.ids, labels, first.labels, strict=True):
         if label != expected:
             raise MsaError(f"{run}: expected the label {expected} of {name!r} as {first_run}, got {label}")
-    return Predictions(first.ids, labels, predictions.scores[order])
+    speakers = None if predictions.speakers is None else [predictions.speakers[row] for row in order]
+    return Predictions(first.ids, labels, predictions.scores[order], speakers)
 
 
 def _kind(scores: np.ndarray) -> str:

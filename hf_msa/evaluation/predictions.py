@@ -35,11 +35,13 @@ class Predictions:
         ids: N ids; row numbers where the rows have none.
         labels: (N,) true labels.
         scores: (N,) predicted scores, float32, or (N, C) logits.
+        speakers: N speakers; None unless every row names one.
     """
 
     ids: list[str]
     labels: NDArray[Any]
     scores: NDArray[np.float32]
+    speakers: list[str] | None = None
 
     def errors(self, label_range: Sequence[float] | None = None) -> NDArray[np.float64]:
         """Return (N,) absolute errors of the scores, or 1 where the class is wrong and 0 where it is right.
@@ -157,7 +159,8 @@ def make_predictions(model: Any, rows: Any, labels: NDArray[Any], logits: NDArra
         logits: (N, C).
     """
     ids = [str(i if name is None else name) for i, name in enumerate(_column(rows, "id"))]
-    return Predictions(ids, labels, logits[:, 0] if model.config.num_labels == 1 else logits)
+    scores = logits[:, 0] if model.config.num_labels == 1 else logits
+    return Predictions(ids, labels, scores, _all_known(_column(rows, "speaker")))
 
 
 def _column(rows: Any, name: str) -> Sequence[Any]:
@@ -165,6 +168,10 @@ def _column(rows: Any, name: str) -> Sequence[Any]:
         return [row.get(name) for row in rows]
     # All at once: a column of `datasets` takes milliseconds for each of its entries.
     return rows[name][:] if name in rows.column_names else [None] * len(rows)
+
+
+def _all_known(speakers: Sequence[Any]) -> list[str] | None:
+    return None if any(speaker is None for speaker in speakers) else [str(speaker) for speaker in speakers]
 
 
 def _to_numpy(tensor: Tensor) -> NDArray[Any]:
@@ -188,7 +195,7 @@ def score_predictions(predictions: Predictions, config: Any) -> dict[str, Any]:
 
 
 def write_predictions(found: Iterable[tuple[int, str, Predictions]], path: Path) -> None:
-    """Write predictions as Parquet: seed, split, id, label and prediction (a score, or a list of logits).
+    """Write predictions as Parquet: seed, split, id, speaker, label and prediction (a score or logits).
 
     Args:
         found: Seed, split and predictions, as many as there are.
@@ -200,6 +207,7 @@ def write_predictions(found: Iterable[tuple[int, str, Predictions]], path: Path)
                 "seed": pa.array([seed] * len(predictions.ids), pa.int64()),
                 "split": [split] * len(predictions.ids),
                 "id": predictions.ids,
+                "speaker": pa.array(predictions.speakers or [None] * len(predictions.ids), pa.string()),
                 "label": pa.array(predictions.labels, pa.float64()),
                 "prediction": predictions.scores.tolist(),
             }
@@ -229,6 +237,7 @@ def read_predictions(path: Path, split: str) -> dict[int, Predictions]:
                 ids=[row["id"] for row in of_seed],
                 labels=np.asarray([row["label"] for row in of_seed], dtype=np.float64),
                 scores=np.asarray([row["prediction"] for row in of_seed], dtype=np.float32),
+                speakers=_all_known([row.get("speaker") for row in of_seed]),  # older files do not name them
             )
             for seed, of_seed in rows.items()
         }

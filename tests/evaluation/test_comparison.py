@@ -78,6 +78,29 @@ def test_the_interval_is_that_of_the_paired_bootstrap_over_seeds(tmp_path):
     assert (found.seeds, found.split, found.error) == ((3, 2), "valid", "mae")
 
 
+def test_speakers_are_drawn_with_all_their_utterances_where_one_of_the_runs_names_them(tmp_path):
+    ids, speakers = [f"clip{i}" for i in range(40)], [f"video{i // 8}" for i in range(40)]
+    scores = [np.float32(LABELS + np.random.default_rng(seed).normal(size=40)) for seed in (1, 2)]
+    folders = []
+    for name, score, named in zip("ab", scores, (speakers, None), strict=True):
+        folders.append(write_run(tmp_path / name))
+        write_predictions([(1, "test", Predictions(ids, LABELS, score, named))], folders[-1] / PREDICTIONS_FILE)
+    errors = [np.abs(score.astype(np.float64) - LABELS)[None] for score in scores]
+    forth, back = compare_runs(*folders), compare_runs(*folders[::-1])
+    assert forth.unit == back.unit == "speakers"
+    assert forth.gain == paired_bootstrap(*errors, groups=speakers)
+    assert back.gain.difference == -forth.gain.difference
+    assert "paired bootstrap over speakers and 1 and 1 seeds" in forth.to_markdown()
+    assert "interval over speakers" in str(forth)
+
+
+def test_one_speaker_alone_is_no_sample(tmp_path):
+    run = write_run(tmp_path / "a")
+    alone = Predictions(["x", "y"], np.array([1.0, 2.0]), np.float32([1, 3]), ["video", "video"])
+    write_predictions([(1, "test", alone)], run / PREDICTIONS_FILE)
+    assert compare_runs(run, run).unit == "utterances"
+
+
 def test_classifiers_are_compared_by_wrong_answers(tmp_path):
     found = compare_runs(write_classifier(tmp_path / "a", 12), write_classifier(tmp_path / "b", 3))
     assert found.error == "error_rate"
