@@ -1,7 +1,6 @@
 """What the Markdown tables of all results share: how a metric is called, and how a number over seeds is written."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -35,7 +34,7 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> st
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
-def shown_metrics(metrics: Mapping[str, Any]) -> list[str]:
+def shown_metrics(metrics: Container[str]) -> list[str]:
     """Return the metrics that have a column, in the order of the columns.
 
     Args:

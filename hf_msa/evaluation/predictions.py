@@ -201,20 +201,21 @@ def write_predictions(found: Iterable[tuple[int, str, Predictions]], path: Path)
         found: Seed, split and predictions, as many as there are.
         path: The file.
     """
-    tables = [
-        pa.table(
-            {
-                "seed": pa.array([seed] * len(predictions.ids), pa.int64()),
-                "split": [split] * len(predictions.ids),
-                "id": predictions.ids,
-                "speaker": pa.array(predictions.speakers or [None] * len(predictions.ids), pa.string()),
-                "label": pa.array(predictions.labels, pa.float64()),
-                "prediction": predictions.scores.tolist(),
-            }
-        )
-        for seed, split, predictions in found
-    ]
-    pq.write_table(pa.concat_tables(tables), path)
+    pq.write_table(pa.concat_tables([_table(*of_split) for of_split in found]), path)
+
+
+def _table(seed: int, split: str, predictions: Predictions) -> pa.Table:
+    num_rows, speakers = len(predictions.ids), predictions.speakers
+    return pa.table(
+        {
+            "seed": pa.array([seed] * num_rows, pa.int64()),
+            "split": [split] * num_rows,
+            "id": predictions.ids,
+            "speaker": pa.nulls(num_rows, pa.string()) if speakers is None else speakers,
+            "label": pa.array(predictions.labels, pa.float64()),
+            "prediction": predictions.scores.tolist(),
+        }
+    )
 
 
 def read_predictions(path: Path, split: str) -> dict[int, Predictions]:

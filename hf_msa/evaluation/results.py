@@ -139,9 +139,14 @@ class Results:
         if len({run.corpus["sha256"] for run in runs}) != 1:
             raise MsaError(f"runs: expected one corpus, got {', '.join(run.corpus['name'] for run in runs)}")
         summaries = [run.summary()[split] for run in runs]
-        keys = shown_metrics(summaries[0])
+        keys = shown_metrics({key for summary in summaries for key in summary})
+        unknown = {"mean": None, "std": None}  # a classifier beside a regression
         rows = [
-            (run.name, str(len(run.seeds)), *(mean_and_std(summary[key], len(run.seeds)) for key in keys))
+            (
+                run.name,
+                str(len(run.seeds)),
+                *(mean_and_std(summary.get(key, unknown), len(run.seeds)) for key in keys),
+            )
             for run, summary in zip(runs, summaries, strict=True)
         ]
         lines = [

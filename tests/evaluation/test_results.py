@@ -192,6 +192,16 @@ def test_what_is_no_number_is_a_dash_in_a_table():
     assert [line.split(" | ")[2] for line in checkpoint[2:4]] == ["-", "-"]
 
 
+def test_runs_with_other_metrics_share_a_table_with_dashes():
+    classifier = run("classes")
+    classifier.runs[0].metrics["test"] = {"accuracy": 0.5}
+    classifier = run("classes", runs=classifier.runs[:1])
+    lines = run().to_markdown(classifier).splitlines()
+    assert lines[0] == "| run | seeds | MAE | corr | Acc-7 | accuracy |"
+    assert lines[2].endswith(" | - |")
+    assert lines[3] == "| classes | 1 | - | - | - | 0.500 |"
+
+
 def test_runs_on_different_corpora_never_share_a_table():
     other = run(corpus={"sha256": "cd" * 32, "name": "mosi"})
     with pytest.raises(MsaError, match=r"expected one corpus, got composite/aligned_50.pkl, mosi"):
