@@ -11,8 +11,7 @@ import sys
 from hf_msa import PGFNetForSequenceClassification, PGFNetProcessor
 from hf_msa.data import load_corpus
 from hf_msa.data.sample_corpus import load_sample_corpus
-from hf_msa.evaluation import mosi_metrics
-from hf_msa.evaluation.predictions import predict_rows
+from hf_msa.evaluation import mosi_metrics, predict_rows
 
 folder = sys.argv[1] if len(sys.argv) > 1 else "runs/pgf_net_sample"
 rows = (load_corpus(sys.argv[2]) if len(sys.argv) > 2 else load_sample_corpus())["test"]

@@ -30,7 +30,15 @@ def evaluate(
 
     options = read_options(overrides or [])
     with progress_bars(not as_json) as report:
-        metrics = evaluate_checkpoint(model, corpus, split, options, revision, trust_remote_code, report=report)
+        metrics = evaluate_checkpoint(
+            model,
+            corpus,
+            split,
+            corpus_options=options,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            report=report,
+        )
     if as_json:
         print_json(metrics)
     else:

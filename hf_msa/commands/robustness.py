@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from .terminal import Json, print_json, quiet
+from .bars import progress_bars
+from .terminal import Json, print_json, print_text, quiet
 
 
 def robustness(
@@ -31,19 +31,27 @@ def robustness(
     Example: hf-msa robustness runs/agfn_sample --stream visual --strength 1 --strength 3
     """
     quiet()
-    from hf_msa.evaluation.robustness import run_robustness
+    from hf_msa.evaluation.robustness import measure_robustness
     from hf_msa.training.recipe import read_options
 
     options = read_options(overrides) if overrides else None
     strengths = strengths or [1.0, 2.0, 3.0]
-    with Console(stderr=True, quiet=as_json).status("measuring") as status:
-        found = run_robustness(run, corpus, split, stream, strengths, psc, options, status.update, plot)
+    with progress_bars(not as_json) as report:
+        found = measure_robustness(
+            run,
+            corpus=corpus,
+            split=split,
+            stream=stream,
+            strengths=strengths,
+            with_psc=psc,
+            corpus_options=options,
+            plots=plot,
+            report=report,
+        )
     if as_json:
         print_json(found.to_dict())
         return
-    from hf_msa.hub.card import robustness_table
-
-    Console(soft_wrap=True).print(robustness_table([found.to_dict()]), highlight=False, markup=False)
+    print_text(found.to_markdown())
 
 
 __all__ = ["robustness"]

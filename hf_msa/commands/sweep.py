@@ -31,7 +31,6 @@ def sweep(
     lora.r=16,32
     """
     quiet()
-    from hf_msa.hub.card import sweep_table
     from hf_msa.training.recipe import shareable_setting
     from hf_msa.training.sweep import SWEEP_FILE, sweep_recipe
 
@@ -47,7 +46,7 @@ def sweep(
         print_json(found.to_dict())
         return
     console = Console(soft_wrap=True)
-    console.print(sweep_table(found.to_dict()), highlight=False, markup=False)
+    console.print(found.to_markdown(), highlight=False, markup=False)
     console.print(f"\n{folder / SWEEP_FILE} holds the table for hf-msa card.", highlight=False, markup=False)
 
 

@@ -1,5 +1,6 @@
 from .bootstrap import BootstrapResult as BootstrapResult
 from .bootstrap import paired_bootstrap as paired_bootstrap
+from .comparison import Comparison as Comparison
 from .comparison import compare_runs as compare_runs
 from .evaluator import evaluate_checkpoint as evaluate_checkpoint
 from .metrics import classification_metrics as classification_metrics
@@ -7,7 +8,11 @@ from .metrics import metrics_for as metrics_for
 from .metrics import mosi_metrics as mosi_metrics
 from .metrics import round_metrics as round_metrics
 from .metrics import sims_metrics as sims_metrics
+from .predictions import Predictions as Predictions
 from .predictions import predict_rows as predict_rows
+from .predictions import read_predictions as read_predictions
 from .results import Results as Results
 from .results import read_results as read_results
-from .robustness import run_robustness as run_robustness
+from .robustness import Robustness as Robustness
+from .robustness import measure_robustness as measure_robustness
+from .selection import Selection as Selection

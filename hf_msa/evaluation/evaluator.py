@@ -14,6 +14,7 @@ def evaluate_checkpoint(
     name_or_path: str,
     corpus: str,
     split: str = "test",
+    *,
     corpus_options: dict[str, Any] | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
@@ -25,19 +26,18 @@ def evaluate_checkpoint(
         name_or_path: Folder or repository.
         corpus: As in a recipe.
         split: train, valid or test.
-        corpus_options: Of `load_corpus`.
+        corpus_options: Options of `load_corpus`.
         revision: Branch, tag or commit of a repository.
         trust_remote_code: Run the checkpoint's own code instead of this package's.
         report: Told of the rows that are done.
 
     Raises:
-        ValueError: When the split does not exist, or its rows do not fit the model.
+        MsaError: When the split does not exist, or its rows do not fit the model.
     """
     rows = open_split(corpus, split, corpus_options)
-    model, processor = load_checkpoint(name_or_path, revision, trust_remote_code)
+    model, processor = load_checkpoint(name_or_path, revision=revision, trust_remote_code=trust_remote_code)
     check_dataset(split, rows, model.config, processor.streams)
-    found = predict_rows(model, processor, rows, report=report)
-    return score_predictions(found, model.config)
+    return score_predictions(predict_rows(model, processor, rows, report=report), model.config)
 
 
 __all__ = ["evaluate_checkpoint"]

@@ -6,7 +6,7 @@ machine the numbers are the same to the last digit.
 Shapes: N utterances, C classes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from hf_msa.errors import MsaError
 from hf_msa.models.modeling_msa import evaluating
@@ -34,11 +35,13 @@ class Predictions:
         ids: N ids; row numbers where the rows have none.
         labels: (N,) true labels.
         scores: (N,) predicted scores, float32, or (N, C) logits.
+        speakers: N speakers; None unless every row names one.
     """
 
     ids: list[str]
     labels: NDArray[Any]
     scores: NDArray[np.float32]
+    speakers: list[str] | None = None
 
     def errors(self, label_range: Sequence[float] | None = None) -> NDArray[np.float64]:
         """Return (N,) absolute errors of the scores, or 1 where the class is wrong and 0 where it is right.
@@ -55,10 +58,57 @@ class Predictions:
 
 
 @torch.inference_mode()
+def map_rows(
+    compute: Callable[[Any], Sequence[Tensor]],
+    model: Any,
+    processor: Any,
+    rows: Any,
+    *,
+    batch_size: int = BATCH_SIZE,
+    report: Report = ignore,
+    task: str = "measuring",
+) -> list[NDArray[Any]]:
+    """Return what a function says of every row, in the rows' order; the model is in evaluation mode meanwhile.
+
+    Args:
+        compute: Takes a batch, on the model's device and with its labels if the rows have some; returns tensors of
+            shape (B, ...).
+        model: The model that `compute` asks; it stays on its device and in its mode.
+        processor: What collates.
+        rows: A `Dataset` or a list of rows.
+        batch_size: Rows at a time; another size may change the last digits.
+        report: Told of the rows that are done.
+        task: What the report calls it.
+
+    Returns:
+        An array (N, ...) for each of the tensors, floats as float32.
+
+    Raises:
+        MsaError: As of the processor, for rows that do not fit, and for no rows.
+    """
+    if not len(rows):
+        raise MsaError("rows: expected at least one, got none")
+    if batch_size < 1:
+        raise MsaError(f"batch_size: expected at least 1, got {batch_size}")
+    # Like lengths together: padding is what costs most.
+    texts = _column(rows, "text")
+    order = sorted(range(len(rows)), key=lambda i: len(texts[i] or ""))
+    parts: list[list[NDArray[Any]]] = []
+    with evaluating(model):
+        for start in range(0, len(order), batch_size):
+            numbers = order[start : start + batch_size]
+            batch = processor.collate([rows[i] for i in numbers]).to(model.device)
+            parts.append([_to_numpy(tensor) for tensor in compute(batch)])
+            report(Progress(task, start + len(numbers), len(order)))
+    back = np.argsort(order)
+    return [np.concatenate(column)[back] for column in zip(*parts, strict=True)]
+
+
 def predict_rows(
     model: Any,
     processor: Any,
     rows: Any,
+    *,
     batch_size: int = BATCH_SIZE,
     report: Report = ignore,
     task: str = "measuring",
@@ -74,35 +124,58 @@ def predict_rows(
         task: What the report calls it.
 
     Raises:
-        MsaError: As of the processor, for rows that do not fit, and for no rows.
+        MsaError: As of the processor, for rows that do not fit, for rows without a label, and for no rows.
     """
-    if not len(rows):
-        raise MsaError("rows: expected at least one, got none")
-    if batch_size < 1:
-        raise MsaError(f"batch_size: expected at least 1, got {batch_size}")
-    # Like lengths together: padding is what costs most.
-    if hasattr(rows, "column_names"):
-        # All at once: a column of `datasets` takes milliseconds for each of its entries.
-        texts = rows["text"][:] if "text" in rows.column_names else [None] * len(rows)
-    else:
-        texts = [row.get("text") for row in rows]
-    order = sorted(range(len(rows)), key=lambda i: len(texts[i] or ""))
-    ids, labels = [""] * len(rows), [0.0] * len(rows)
-    scores: list[Any] = [None] * len(rows)
-    with evaluating(model):
-        for start in range(0, len(order), batch_size):
-            numbers = order[start : start + batch_size]
-            chosen = [rows[i] for i in numbers]
-            batch = processor.collate(chosen)
-            found = batch.pop("labels", None)
-            if found is None:
-                raise MsaError("rows: expected a label in every row, got none")
-            logits = model(**batch.to(model.device)).logits.float().cpu().numpy()
-            for i, row, label, score in zip(numbers, chosen, found.tolist(), logits, strict=True):
-                ids[i], labels[i], scores[i] = str(row.get("id", i)), label, score
-            report(Progress(task, start + len(numbers), len(order)))
-    stacked = np.stack(scores)
-    return Predictions(ids, np.asarray(labels), stacked[:, 0] if model.config.num_labels == 1 else stacked)
+
+    def compute(batch: Any) -> tuple[Tensor, Tensor]:
+        return pop_labels(batch), model(**batch).logits
+
+    labels, logits = map_rows(compute, model, processor, rows, batch_size=batch_size, report=report, task=task)
+    return make_predictions(model, rows, labels, logits)
+
+
+def pop_labels(batch: Any) -> Tensor:
+    """Take the labels (B,) out of a batch, so that the model computes no loss.
+
+    Args:
+        batch: As `collate` made it.
+
+    Raises:
+        MsaError: When there are none.
+    """
+    labels = batch.pop("labels", None)
+    if labels is None:
+        raise MsaError("rows: expected a label in every row, got none")
+    return labels
+
+
+def make_predictions(model: Any, rows: Any, labels: NDArray[Any], logits: NDArray[Any]) -> Predictions:
+    """Return predictions of a model's logits.
+
+    Args:
+        model: The model.
+        rows: What was predicted.
+        labels: (N,).
+        logits: (N, C).
+    """
+    ids = [str(i if name is None else name) for i, name in enumerate(_column(rows, "id"))]
+    scores = logits[:, 0] if model.config.num_labels == 1 else logits
+    return Predictions(ids, labels, scores, _all_known(_column(rows, "speaker")))
+
+
+def _column(rows: Any, name: str) -> Sequence[Any]:
+    if not hasattr(rows, "column_names"):
+        return [row.get(name) for row in rows]
+    # All at once: a column of `datasets` takes milliseconds for each of its entries.
+    return rows[name][:] if name in rows.column_names else [None] * len(rows)
+
+
+def _all_known(speakers: Sequence[Any]) -> list[str] | None:
+    return None if any(speaker is None for speaker in speakers) else [str(speaker) for speaker in speakers]
+
+
+def _to_numpy(tensor: Tensor) -> NDArray[Any]:
+    return (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()
 
 
 def score_predictions(predictions: Predictions, config: Any) -> dict[str, Any]:
@@ -111,30 +184,38 @@ def score_predictions(predictions: Predictions, config: Any) -> dict[str, Any]:
     Args:
         predictions: Of one split.
         config: The model's.
+
+    Raises:
+        MsaError: For a label range without metrics, and scores that are not finite, as of a model that diverged.
     """
-    return metrics_for(config.label_range, config.num_labels)(predictions.scores, predictions.labels)
+    try:
+        return metrics_for(config.label_range, config.num_labels)(predictions.scores, predictions.labels)
+    except ValueError as error:
+        raise MsaError(str(error)) from error
 
 
 def write_predictions(found: Iterable[tuple[int, str, Predictions]], path: Path) -> None:
-    """Write predictions as Parquet: seed, split, id, label and prediction (a score, or a list of logits).
+    """Write predictions as Parquet: seed, split, id, speaker, label and prediction (a score or logits).
 
     Args:
         found: Seed, split and predictions, as many as there are.
         path: The file.
     """
-    tables = [
-        pa.table(
-            {
-                "seed": pa.array([seed] * len(predictions.ids), pa.int64()),
-                "split": [split] * len(predictions.ids),
-                "id": predictions.ids,
-                "label": pa.array(predictions.labels, pa.float64()),
-                "prediction": predictions.scores.tolist(),
-            }
-        )
-        for seed, split, predictions in found
-    ]
-    pq.write_table(pa.concat_tables(tables), path)
+    pq.write_table(pa.concat_tables([_table(*of_split) for of_split in found]), path)
+
+
+def _table(seed: int, split: str, predictions: Predictions) -> pa.Table:
+    num_rows, speakers = len(predictions.ids), predictions.speakers
+    return pa.table(
+        {
+            "seed": pa.array([seed] * num_rows, pa.int64()),
+            "split": [split] * num_rows,
+            "id": predictions.ids,
+            "speaker": pa.nulls(num_rows, pa.string()) if speakers is None else speakers,
+            "label": pa.array(predictions.labels, pa.float64()),
+            "prediction": predictions.scores.tolist(),
+        }
+    )
 
 
 def read_predictions(path: Path, split: str) -> dict[int, Predictions]:
@@ -154,11 +235,12 @@ def read_predictions(path: Path, split: str) -> dict[int, Predictions]:
             rows.setdefault(row["seed"], []).append(row)
         found = {
             seed: Predictions(
-                ids=[row["id"] for row in own],
-                labels=np.asarray([row["label"] for row in own], dtype=np.float64),
-                scores=np.asarray([row["prediction"] for row in own], dtype=np.float32),
+                ids=[row["id"] for row in of_seed],
+                labels=np.asarray([row["label"] for row in of_seed], dtype=np.float64),
+                scores=np.asarray([row["prediction"] for row in of_seed], dtype=np.float32),
+                speakers=_all_known([row.get("speaker") for row in of_seed]),  # older files do not name them
             )
-            for seed, own in rows.items()
+            for seed, of_seed in rows.items()
         }
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise MsaError(f"{path}: expected predictions as hf-msa train writes them, got {error!r}") from error
@@ -170,6 +252,9 @@ def read_predictions(path: Path, split: str) -> dict[int, Predictions]:
 __all__ = [
     "BATCH_SIZE",
     "Predictions",
+    "make_predictions",
+    "map_rows",
+    "pop_labels",
     "predict_rows",
     "read_predictions",
     "score_predictions",

@@ -1,4 +1,4 @@
-"""What a training run writes about itself: `results.json`, from which tables and cards are made."""
+"""What a training run writes about itself: `results.json`, and the tables that are made from it."""
 
 import json
 import math
@@ -8,12 +8,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from hf_msa.errors import MsaError
+from hf_msa.files import write_file
+
+from .markdown import METRIC_TITLES, markdown_table, mean_and_std, shown_metrics
+from .selection import Selection
 
 RESULTS_FILE = "results.json"
 PREDICTIONS_FILE = "predictions.parquet"
@@ -48,7 +52,7 @@ class Results:
     Args:
         name: Of the recipe.
         recipe: Its keys, with what was set on the command line.
-        corpus: Name, SHA-256, rows per split, what was mended.
+        corpus: Name, SHA-256, rows per split, repairs.
         model: Configuration, parameters, trainable parameters, and the text model's name.
         versions: Of the libraries.
         machine: What it ran on.
@@ -58,6 +62,7 @@ class Results:
         command: What was typed, without the folders of a machine.
     """
 
+    kind: ClassVar[str] = "results"
     name: str
     recipe: dict[str, Any]
     corpus: dict[str, Any]
@@ -96,12 +101,112 @@ class Results:
         with np.errstate(invalid="ignore"):  # infinite errors have no deviation
             return {"mean": float(values.mean()), "std": float(values.std())}
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON, with the summary; a metric that is no number is None."""
+        return strict_json(asdict(self) | {"summary": self.summary()})
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "Results":
+        """Return what `to_dict` gave.
+
+        Args:
+            content: What stands in `results.json`.
+
+        Raises:
+            MsaError: For a run without seeds.
+        """
+        if not content["runs"]:
+            raise MsaError("no runs")
+        runs = tuple(SeedResult(**run | {"metrics": _read_metrics(run["metrics"])}) for run in content["runs"])
+        fields = {key: value for key, value in content.items() if key not in ("runs", "summary")}
+        return cls(**fields, runs=runs)
+
     def write(self, folder: Path) -> None:
-        """Write `results.json` into a folder, whole or not at all; a metric that is no number is null there."""
-        content = strict_json(asdict(self) | {"summary": self.summary()})
-        partial = folder / f".{RESULTS_FILE}.partial"
-        partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        partial.replace(folder / RESULTS_FILE)
+        """Write `results.json` into a folder, whole or not at all."""
+        write_file(folder / RESULTS_FILE, json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
+
+    def to_markdown(self, *others: "Results", split: str = "test") -> str:
+        """Return a table, mean ± deviation over the seeds, and a line on how each run was made.
+
+        Args:
+            others: Further runs on the same corpus, a row each.
+            split: train, valid or test.
+
+        Raises:
+            MsaError: For runs on different corpora, whose numbers may not stand in one table.
+        """
+        runs = (self, *others)
+        if len({run.corpus["sha256"] for run in runs}) != 1:
+            raise MsaError(f"runs: expected one corpus, got {', '.join(run.corpus['name'] for run in runs)}")
+        summaries = [run.summary()[split] for run in runs]
+        keys = shown_metrics({key for summary in summaries for key in summary})
+        unknown = {"mean": None, "std": None}  # a classifier beside a regression
+        rows = [
+            (
+                run.name,
+                str(len(run.seeds)),
+                *(mean_and_std(summary.get(key, unknown), len(run.seeds)) for key in keys),
+            )
+            for run, summary in zip(runs, summaries, strict=True)
+        ]
+        lines = [
+            markdown_table(("run", "seeds", *(METRIC_TITLES[key] for key in keys)), rows),
+            "",
+            f"{self._describe_split(split)}; mean ± deviation over seeds, the best epoch of each by validation.",
+            *(run._describe_making() for run in runs),
+        ]
+        return "\n".join(lines)
+
+    def _describe_split(self, split: str) -> str:
+        corpus = self.corpus
+        return (
+            f"{split.capitalize()} split of `{corpus['name']}`, {corpus['rows'][split]} utterances, SHA-256 "
+            f"`{corpus['sha256'][:16]}`"
+        )
+
+    def _describe_making(self) -> str:
+        machine, seeds = self.machine, ", ".join(map(str, self.seeds))
+        device = machine["accelerator"] or f"{machine['processor']}, {machine['cores']} cores"
+        duration = f"{self.seconds:.0f} seconds" if self.seconds < 120 else f"{self.seconds / 60:.0f} minutes"
+        return (
+            f"- {self.name}: `{self.command}`; {self.model['text_model']}, {self.model['trainable_parameters']:,} "
+            f"trainable parameters, seeds {seeds}; {duration} on {device}, "
+            f"torch {self.versions['torch']}, transformers {self.versions['transformers']}"
+        )
+
+
+def checkpoint_table(run: Results, paper: Sequence[Any], split: str = "test") -> str:
+    """Return a Markdown table of a checkpoint beside all seeds of its run and what the paper reports.
+
+    Args:
+        run: Whose best seed the checkpoint is.
+        paper: The paper's results (`PaperResult`) on that corpus; none where it reports none.
+        split: train, valid or test.
+    """
+    summary = run.summary()[split]
+    published = next(seed.metrics[split] for seed in run.runs if seed.seed == run.best_seed)
+    keys = shown_metrics(summary)
+    rows = [
+        (
+            f"paper ({entry.setting})",
+            "",
+            *(f"{entry.metrics[key]:.3f}" if key in entry.metrics else "-" for key in keys),
+        )
+        for entry in paper
+    ]
+    means = [mean_and_std(summary[key], len(run.seeds)) for key in keys]
+    rows.append(("ours, mean ± deviation", str(len(run.seeds)), *means))
+    single = [mean_and_std({"mean": published[key], "std": 0.0}, 1) for key in keys]
+    rows.append((f"this checkpoint, seed {run.best_seed}", "1", *single))
+    return "\n".join(
+        [
+            markdown_table(("", "seeds", *(METRIC_TITLES[key] for key in keys)), rows),
+            "",
+            f"{run._describe_split(split)}. The checkpoint is the best seed's by the validation split, "
+            "the best epoch of it.",
+            run._describe_making(),
+        ]
+    )
 
 
 def read_results(path: str | Path) -> Results:
@@ -115,12 +220,7 @@ def read_results(path: str | Path) -> Results:
     """
     file = Path(path) / RESULTS_FILE if Path(path).is_dir() else Path(path)
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        content.pop("summary")
-        runs = tuple(SeedResult(**run | {"metrics": _read_metrics(run["metrics"])}) for run in content.pop("runs"))
-        if not runs:
-            raise MsaError("no runs")
-        return Results(**content, runs=runs)
+        return Results.from_dict(json.loads(file.read_text(encoding="utf-8")))
     except OSError as error:
         raise MsaError(f"{file}: expected the results of hf-msa train, got {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -164,17 +264,14 @@ def this_machine() -> dict[str, Any]:
     }
 
 
-def best_seed(runs: Sequence[SeedResult], metric: str, greater_is_better: bool) -> int:
-    """Return the seed with the best validation metric.
+def best_seed(runs: Sequence[SeedResult], selection: Selection) -> int:
+    """Return the seed that is the best on the validation split.
 
     Args:
         runs: One per seed.
-        metric: Its name; a seed for which it is NaN is the worst.
-        greater_is_better: Whether high is good.
+        selection: What makes it the best.
     """
-    sign = -1 if greater_is_better else 1
-    values = [sign * run.metrics["valid"][metric] for run in runs]
-    return runs[min(range(len(runs)), key=lambda i: (math.isnan(values[i]), values[i]))].seed
+    return selection.best({run.seed: run.metrics["valid"][selection.metric] for run in runs})
 
 
 __all__ = [
@@ -183,6 +280,7 @@ __all__ = [
     "Results",
     "SeedResult",
     "best_seed",
+    "checkpoint_table",
     "installed_versions",
     "read_results",
     "strict_json",

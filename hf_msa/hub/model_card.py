@@ -15,10 +15,9 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData, eval_result_entries_to_yaml
 
-from hf_msa.evaluation.results import Results, SeedResult
+from hf_msa.evaluation.results import Results, SeedResult, checkpoint_table
 from hf_msa.pretrained.checkpoint import names_folder
 
-from .card import checkpoint_table
 from .papers import PAPERS
 from .terms import Terms
 

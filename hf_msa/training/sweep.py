@@ -10,10 +10,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hf_msa.data.named import without_folders
 from hf_msa.errors import RecipeError
+from hf_msa.evaluation.markdown import METRIC_TITLES, markdown_table, mean_and_std, shown_metrics
 from hf_msa.evaluation.results import RESULTS_FILE, Results, read_results, strict_json
 from hf_msa.progress import Report, ignore
 
@@ -37,6 +38,7 @@ class Sweep:
         command: What was typed.
     """
 
+    kind: ClassVar[str] = "sweep"
     name: str
     corpus: dict[str, Any]
     metric: str
@@ -47,6 +49,46 @@ class Sweep:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
         return strict_json(asdict(self))
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "Sweep":
+        """Return what `to_dict` gave.
+
+        Args:
+            content: What stands in `sweep.json`.
+        """
+        return cls(**content)
+
+    def to_markdown(self, *others: "Sweep") -> str:
+        """Return a table, a row per combination, the best by validation in bold; other sweeps have tables below.
+
+        Args:
+            others: Further sweeps.
+        """
+        keys = list(self.runs[0]["set"])
+        test = shown_metrics(self.runs[0]["test"])
+        headings = [
+            *(f"`{key}`" for key in keys),
+            "seeds",
+            "trainable",
+            f"valid {METRIC_TITLES.get(self.metric, self.metric)}",
+            *(f"test {METRIC_TITLES[key]}" for key in test),
+        ]
+        rows = []
+        for run in self.runs:
+            num_seeds = len(run["seeds"])
+            cells = [json.dumps(run["set"][key], ensure_ascii=False) for key in keys]
+            cells += [str(num_seeds), f"{run['trainable_parameters']:,}"]
+            cells.append(mean_and_std(run["valid"][self.metric], num_seeds))
+            if run["name"] == self.best:
+                cells = [f"**{cell}**" for cell in cells]
+            rows.append([*cells, *(mean_and_std(run["test"][key], num_seeds) for key in test)])
+        table = (
+            f"{markdown_table(headings, rows)}\n\n"
+            f"`{self.command}` on `{self.corpus['name']}`, SHA-256 `{self.corpus['sha256'][:16]}`; mean ± deviation "
+            "over seeds. In bold the best on the validation split; the test split chose nothing."
+        )
+        return "\n\n".join([table, *(other.to_markdown() for other in others)])
 
 
 def sweep_recipe(

@@ -141,6 +141,37 @@ def test_the_spread_over_utterances_is_the_standard_error():
     assert (result.high - result.low) / 2 == pytest.approx(1.96 * errors_a.std() / math.sqrt(400), rel=0.05)
 
 
+def test_groups_of_one_utterance_are_utterances():
+    errors = simulate(10)
+    alone = paired_bootstrap(*errors, num_samples=300)
+    grouped = paired_bootstrap(*errors, num_samples=300, groups=[f"{i:03}" for i in range(80)])
+    assert (grouped.low, grouped.high) == pytest.approx((alone.low, alone.high), rel=1e-12)
+
+
+def test_groups_are_drawn_with_all_their_utterances():
+    # Two groups of sizes 1 and 3, errors 0 and 4: both drawn once give (0 + 3 * 4) / 4 = 3, one twice gives 0 or 4.
+    errors = [[0.0, 4.0, 4.0, 4.0]], [[0.0] * 4]
+    result = paired_bootstrap(*errors, num_samples=2000, groups=["a", "b", "b", "b"])
+    assert (result.difference, result.low, result.high) == (3.0, 0.0, 4.0)
+    result = paired_bootstrap(*errors, num_samples=2000, groups=["a", "b", "b", "b"], confidence=0.4)
+    assert (result.low, result.high) == (3.0, 3.0)
+
+
+def test_what_differs_by_speaker_is_less_certain_than_it_looks():
+    by_speaker = np.repeat(np.random.default_rng(11).normal(0.2, 0.5, 20), 10)[None]
+    alone, grouped = (
+        paired_bootstrap(by_speaker, np.zeros((1, 200)), num_samples=1000, groups=groups)
+        for groups in (None, np.repeat(np.arange(20), 10))
+    )
+    assert grouped.difference == alone.difference
+    assert (grouped.high - grouped.low) / (alone.high - alone.low) == pytest.approx(math.sqrt(10), rel=0.15)
+
+
+def test_another_number_of_groups_than_utterances_is_refused():
+    with pytest.raises(ValueError, match="groups: expected one per utterance, 5, got 2"):
+        paired_bootstrap(np.ones((2, 5)), np.ones((2, 5)), groups=["a", "b"])
+
+
 def test_tensors_and_lists_are_welcome():
     errors_a, errors_b = (np.float32(errors) for errors in simulate(8))
     expected = paired_bootstrap(errors_a, errors_b, num_samples=50)

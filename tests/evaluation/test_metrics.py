@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
@@ -49,6 +49,8 @@ REGRESSIONS = pytest.mark.parametrize("metrics", [mosi_metrics, sims_metrics])
 # Eighths are exact in float32; they fall on every half and every integer that the bins turn on.
 eighths = st.integers(-40, 40).map(lambda n: n / 8)
 pairs = st.lists(st.tuples(eighths, eighths), min_size=1, max_size=40)
+# The same examples in every run; scikit-learn takes milliseconds for each.
+few = settings(max_examples=30, derandomize=True, deadline=None)
 
 
 # ------------------------------------------------------------------------------------------------------ MMSA's numbers
@@ -85,6 +87,7 @@ def test_values_are_not_rounded_and_the_helper_rounds_to_four_decimals():
     assert list(rounded)[:8] == list(scores)
 
 
+@few
 @given(pairs)
 def test_mosi_metrics_equal_their_definition_written_with_scikit_learn(rows):
     predictions, labels = np.float32(rows).T
@@ -104,6 +107,7 @@ def test_mosi_metrics_equal_their_definition_written_with_scikit_learn(rows):
         assert scores["corr"] == pytest.approx(np.corrcoef(predictions, labels)[0, 1])
 
 
+@few
 @given(pairs)
 def test_sims_metrics_equal_their_definition_written_with_scikit_learn(rows):
     # Fortieths: multiples of 1/40 around and on every bound, rounded to float32 as a corpus stores them.
@@ -317,6 +321,7 @@ def test_importing_the_metrics_does_not_import_torch_or_scikit_learn():
 # ------------------------------------------------------------------------------------------------------ classification
 
 
+@few
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=40))
 def test_classification_metrics_equal_scikit_learn(rows):
     predictions, labels = zip(*rows, strict=True)

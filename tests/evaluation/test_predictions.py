@@ -1,6 +1,7 @@
 """Predictions: in the rows' order, the same in every batch, and the same again from their file."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import datasets
@@ -193,6 +194,17 @@ def test_logits_come_back_from_their_file_to_the_last_bit(tmp_path):
     read = read_predictions(tmp_path / "p.parquet", "test")[1]
     assert_equal(read, predictions)
     np.testing.assert_array_equal(read.errors(), predictions.errors())
+
+
+def test_speakers_come_back_and_an_older_file_has_none(tmp_path, model, processor, rows):
+    named = predict_rows(model, processor, [row | {"speaker": f"video{i % 2}"} for i, row in enumerate(rows)])
+    assert named.speakers == [f"video{i % 2}" for i in range(len(rows))]
+    assert predict_rows(model, processor, [rows[0] | {"speaker": "video"}, rows[1]]).speakers is None
+    write_predictions([(1, "test", named), (2, "test", replace(named, speakers=None))], tmp_path / "p.parquet")
+    read = read_predictions(tmp_path / "p.parquet", "test")
+    assert (read[1].speakers, read[2].speakers) == (named.speakers, None)
+    pq.write_table(pa.table(table()), tmp_path / "older.parquet")
+    assert read_predictions(tmp_path / "older.parquet", "test")[1].speakers is None
 
 
 def test_a_split_that_was_not_predicted_is_named(tmp_path):

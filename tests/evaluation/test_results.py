@@ -3,19 +3,23 @@
 import dataclasses
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from hf_msa.errors import MsaError
 from hf_msa.evaluation.results import (
     Results,
     SeedResult,
     best_seed,
+    checkpoint_table,
     installed_versions,
     read_results,
     strict_json,
     this_machine,
 )
+from hf_msa.evaluation.selection import Selection
 
 
 def one(seed, mae=1.0, corr=0.5, **more):
@@ -142,20 +146,71 @@ def test_a_folder_without_results_is_refused_by_name(tmp_path):
         read_results(tmp_path / "nowhere")
 
 
-def test_the_best_seed_is_the_first_of_the_best_on_valid():
-    runs = [one(1, 0.9, corr=0.2), one(2, 0.7, corr=0.1), one(3, 0.7, corr=0.3)]
+def test_the_best_seed_is_chosen_on_the_validation_split():
+    runs = [one(1, 0.9, corr=0.2), one(2, 0.7, corr=math.nan), one(3, 0.8, corr=0.3)]
     runs[0].metrics["test"]["mae"] = 0.0  # which nobody looks at
-    assert best_seed(runs, "mae", greater_is_better=False) == 2
-    assert best_seed(runs, "corr", greater_is_better=True) == 3
-
-
-@pytest.mark.parametrize("greater_is_better", [False, True])
-def test_a_seed_without_a_number_is_never_the_best(greater_is_better):
-    runs = [one(1, corr=math.nan), one(2, corr=0.3), one(3, corr=math.nan)]
-    assert best_seed(runs, "corr", greater_is_better) == 2
-    assert best_seed(runs[::2], "corr", greater_is_better) == 1
+    assert best_seed(runs, Selection("mae", greater_is_better=False)) == 2
+    assert best_seed(runs, Selection("corr", greater_is_better=True)) == 3
 
 
 def test_versions_and_machine_are_plain_values():
     assert all(isinstance(value, str) for value in installed_versions().values())
     assert strict(json.dumps(this_machine())) == this_machine()
+
+
+# Tables
+
+
+def run(name="all three", maes=(0.75, 0.77), **changes):
+    metrics = [{"test": {"mae": mae, "corr": 0.7, "acc_7": 0.4, "confusion_matrix": [[1]]}} for mae in maes]
+    fields = {
+        "corpus": {"name": "composite/aligned_50.pkl", "sha256": "ab" * 32, "rows": {"test": 686}},
+        "model": {"text_model": "a-text-model", "trainable_parameters": 1234567},
+        "versions": {"torch": "2.13.0", "transformers": "5.23.0"},
+        "machine": {"accelerator": None, "processor": "x86_64", "cores": 2},
+        "seconds": 1260.0,
+        "command": "hf-msa train recipe.yaml",
+    }
+    seeds = [SeedResult(1111 + i, "seeds", 3, 8, 60.0, found) for i, found in enumerate(metrics)]
+    return results(*seeds, name=name, **fields | changes)
+
+
+def test_a_run_is_a_row_of_mean_and_deviation_with_the_command_that_made_it():
+    lines = run().to_markdown(run("text only", (0.8,))).splitlines()
+    assert lines[0] == "| run | seeds | MAE | corr | Acc-7 |"
+    assert lines[2] == "| all three | 2 | 0.760 ± 0.010 | 0.700 ± 0.000 | 0.400 ± 0.000 |"
+    assert lines[3].startswith("| text only | 1 | 0.800 |")
+    assert lines[5].startswith(f"Test split of `composite/aligned_50.pkl`, 686 utterances, SHA-256 `{'ab' * 8}`; mean")
+    made = "`hf-msa train recipe.yaml`; a-text-model, 1,234,567 trainable parameters, seeds 1111, 1112; 21 minutes"
+    assert made in lines[6]
+
+
+def test_what_is_no_number_is_a_dash_in_a_table():
+    row = run(maes=(0.75, math.nan)).to_markdown().splitlines()[2]
+    assert row.startswith("| all three | 2 | - | 0.700")
+    checkpoint = checkpoint_table(run(maes=(math.nan,)), []).splitlines()
+    assert [line.split(" | ")[2] for line in checkpoint[2:4]] == ["-", "-"]
+
+
+def test_runs_with_other_metrics_share_a_table_with_dashes():
+    classifier = run("classes")
+    classifier.runs[0].metrics["test"] = {"accuracy": 0.5}
+    classifier = run("classes", runs=classifier.runs[:1])
+    lines = run().to_markdown(classifier).splitlines()
+    assert lines[0] == "| run | seeds | MAE | corr | Acc-7 | accuracy |"
+    assert lines[2].endswith(" | - |")
+    assert lines[3] == "| classes | 1 | - | - | - | 0.500 |"
+
+
+def test_runs_on_different_corpora_never_share_a_table():
+    other = run(corpus={"sha256": "cd" * 32, "name": "mosi"})
+    with pytest.raises(MsaError, match=r"expected one corpus, got composite/aligned_50.pkl, mosi"):
+        run().to_markdown(other)
+
+
+def test_a_checkpoint_stands_beside_its_run_and_the_paper():
+    paper = [SimpleNamespace(setting="BERT", metrics={"mae": 0.691})]
+    rows = checkpoint_table(run(best_seed=1112), paper).splitlines()[2:5]
+    assert rows[0] == "| paper (BERT) |  | 0.691 | - | - |"
+    assert rows[1].startswith("| ours, mean ± deviation | 2 | 0.760 ± 0.010 |")
+    assert rows[2].startswith("| this checkpoint, seed 1112 | 1 | 0.770 |")

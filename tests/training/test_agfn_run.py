@@ -67,9 +67,11 @@ def test_a_run_is_not_measured_on_its_corpus_after_that_has_changed(run, tmp_pat
 
 def test_another_corpus_than_the_runs_is_warned_of_and_read_with_its_own_options(run, tmp_path, monkeypatch):
     other, found = write_corpus(tmp_path / "other.pkl", seed=1), []
-    monkeypatch.setattr(robustness, "measure_robustness", lambda run, rows, *_: found.append(rows))
+    monkeypatch.setattr(robustness, "check_dataset", lambda split, rows, *_: found.append(rows))
     with pytest.warns(UserWarning, match="corpus: expected that of the run, of SHA-256 .*, got .*other.pkl of"):
-        robustness.run_robustness(run[0], str(other), "valid", corpus_options={"audio_rate": 10})
+        robustness.measure_robustness(
+            run[0], corpus=str(other), split="valid", strengths=[1.0], corpus_options={"audio_rate": 10}
+        )
     assert found[0]["id"] == [f"valid$_${i}" for i in range(6)]
     assert found[0]["audio_rate"][0] == 10
 
@@ -78,9 +80,9 @@ def test_rows_that_do_not_fit_a_run_are_refused_before_it_is_measured(run, tmp_p
     other = write_corpus(tmp_path / "other.pkl", audio_dim=4)
     message = r"test: audio: expected config\.audio_dim 3 columns per frame, got 4"
     with pytest.warns(UserWarning, match="SHA-256"), pytest.raises(ValueError, match=message):
-        robustness.run_robustness(run[0], str(other))
+        robustness.measure_robustness(run[0], corpus=str(other))
     with pytest.raises(ValueError, match="split: expected train, valid, test, got 'tests'"):
-        robustness.run_robustness(run[0], split="tests")
+        robustness.measure_robustness(run[0], split="tests")
 
 
 def test_accumulated_gradients_equal_those_of_the_whole_batch():

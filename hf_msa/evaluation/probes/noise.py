@@ -1,9 +1,9 @@
-"""Noise on one stream: how much worse do the scores get, and does the model trust that stream less?
+"""Noise on one stream: how much worse do the scores get?
 
 Noise is Gaussian and measured in standard deviations of the training split, since it is added to frames that the
 processor has normalised; missing streams stay missing.
 
-Shapes: B batch, N utterances, K strengths, S seeds, M streams.
+Shapes: B batch, N utterances, K strengths of noise before which the clean stream stands, S seeds.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from hf_msa.errors import MsaError
 from hf_msa.evaluation.bootstrap import BootstrapResult, paired_bootstrap
-from hf_msa.evaluation.predictions import BATCH_SIZE, predict_rows
+from hf_msa.evaluation.predictions import make_predictions, map_rows, pop_labels
 from hf_msa.models.streams_msa import FRAME_STREAMS, STREAMS
+from hf_msa.progress import Report, ignore
 
 
 class NoisyProcessor:
@@ -27,7 +29,7 @@ class NoisyProcessor:
         processor: The model's processor, fitted.
         stream: "audio" or "visual".
         strength: Standard deviation of the noise, in those of the features.
-        seed: Of the noise; the same rows in the same order get the same noise, scaled by the strength.
+        seed: Seed of the noise; the same rows in the same order get the same noise, scaled by the strength.
 
     Raises:
         MsaError: For another stream or a negative strength.
@@ -53,6 +55,80 @@ class NoisyProcessor:
 
 
 @dataclass(frozen=True)
+class NoisePasses:
+    """What a model said of every row while the noise on one stream rose.
+
+    Args:
+        stream: The stream that was disturbed.
+        strengths: (1 + K,) standard deviations of the noise, 0 first.
+        errors: (1 + K, N) errors of the scores.
+        has_stream: (N,) whether an utterance has the stream.
+        weights: (1 + K, N) the stream's weight as `model.explain` gives it; None where it was not asked for.
+    """
+
+    stream: str
+    strengths: tuple[float, ...]
+    errors: NDArray[np.float64]
+    has_stream: NDArray[np.bool_]
+    weights: NDArray[np.float64] | None = None
+
+
+def run_under_noise(
+    model: Any,
+    processor: Any,
+    rows: Any,
+    *,
+    stream: str,
+    strengths: Sequence[float] = (1.0, 2.0, 3.0),
+    with_weights: bool = False,
+    seed: int = 0,
+    report: Report = ignore,
+    task: str = "noise",
+) -> NoisePasses:
+    """Run a model over the rows without noise, and again with noise of each strength on one stream.
+
+    Args:
+        model: A model with a head; it stays on its device and in its mode.
+        processor: Its processor.
+        rows: A split of a corpus.
+        stream: "audio" or "visual".
+        strengths: K standard deviations of the noise, in those of the features.
+        with_weights: Whether to ask for the stream's weight too, which takes a model that can explain.
+        seed: Seed of the noise.
+        report: Told of the rows that are done at each strength.
+        task: What the report calls it.
+
+    Raises:
+        MsaError: For another stream, a negative strength or none, and when no row has the stream.
+    """
+    if not strengths:
+        raise MsaError("strengths: expected at least one, got none")
+    levels = (0.0, *(float(strength) for strength in strengths))
+    # All of them before the first pass: a mistake in the last strength shows at once.
+    noisy = [NoisyProcessor(processor, stream, level, seed) for level in levels]
+
+    def compute(batch: Any) -> list[Tensor]:
+        labels = pop_labels(batch)
+        output = model.explain(**batch) if with_weights else model(**batch)
+        has_stream = batch[f"{stream}_attention_mask"].bool().any(dim=1)
+        said = [labels, output.logits, has_stream]
+        return [*said, output.stream_shares[:, STREAMS.index(stream)]] if with_weights else said
+
+    errors, weights = [], []
+    for level, disturbed in zip(levels, noisy, strict=True):
+        labels, logits, has_stream, *shares = map_rows(
+            compute, model, disturbed, rows, report=report, task=f"{task} {level:g}"
+        )
+        if not has_stream.any():
+            raise MsaError(f"rows: expected some with {stream}, got none")
+        errors.append(make_predictions(model, rows, labels, logits).errors(model.config.label_range))
+        weights += shares
+    return NoisePasses(
+        stream, levels, np.stack(errors), has_stream, np.stack(weights).astype(np.float64) if weights else None
+    )
+
+
+@dataclass(frozen=True)
 class NoiseRise:
     """How much the error grows under noise.
 
@@ -74,118 +150,31 @@ class NoiseRise:
         """Return plain values, ready for JSON."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "NoiseRise":
+        """Return what `to_dict` gave."""
+        return cls(**content | {"rise": BootstrapResult(**content["rise"])})
 
-def noise_rise(
-    checkpoints: Sequence[tuple[Any, Any]], rows: Any, stream: str, strengths: Sequence[float], seed: int = 0
-) -> list[NoiseRise]:
-    """Return the rise of the error with each strength of noise on a stream.
+    def to_markdown(self) -> str:
+        """Return the rise with its interval."""
+        return f"{self.rise.difference:+.3f} ({self.rise.low:+.3f} to {self.rise.high:+.3f})"
+
+
+def noise_rises(passes: Sequence[NoisePasses]) -> tuple[NoiseRise, ...]:
+    """Return the rise of the error with each strength of noise.
 
     Args:
-        checkpoints: Model and processor of each of S seeds.
-        rows: A split of a corpus.
-        stream: "audio" or "visual".
-        strengths: K standard deviations.
-        seed: Of the noise.
+        passes: One per seed, of the same rows under the same noise.
     """
-    label_range = checkpoints[0][0].config.label_range
-    clean_SN = np.stack([predict_rows(model, processor, rows).errors(label_range) for model, processor in checkpoints])
-    found = []
-    for strength in strengths:
-        noisy_SN = np.stack(
-            [
-                predict_rows(model, NoisyProcessor(processor, stream, strength, seed), rows).errors(label_range)
-                for model, processor in checkpoints
-            ]
-        )
+    errors_SKN = np.stack([of_seed.errors for of_seed in passes])
+    clean_SN = errors_SKN[:, 0]
+    rises = []
+    for number, strength in list(enumerate(passes[0].strengths))[1:]:
+        noisy_SN = errors_SKN[:, number]
         # The same seeds on both sides: what a seed loses by the noise, and not what it has against another seed.
         rise = paired_bootstrap(noisy_SN - clean_SN, np.zeros_like(clean_SN))
-        found.append(NoiseRise(stream, float(strength), float(noisy_SN.mean()), float(clean_SN.mean()), rise))
-    return found
+        rises.append(NoiseRise(passes[0].stream, strength, float(noisy_SN.mean()), float(clean_SN.mean()), rise))
+    return tuple(rises)
 
 
-@dataclass(frozen=True)
-class GateResponse:
-    """Whether a model trusts a stream less when it is noisy.
-
-    Args:
-        stream: The stream that was disturbed.
-        strengths: K standard deviations of noise, 0 first.
-        weights: Mean weight of that stream over the utterances that have it, at each strength.
-        rank_correlation: Spearman's, between strength and weight over all utterances and strengths; below 0 the model
-            turns away from noise. NaN where the weight never changes.
-        falling: Share of the utterances whose weight is lower at the greatest strength than without noise.
-    """
-
-    stream: str
-    strengths: tuple[float, ...]
-    weights: tuple[float, ...]
-    rank_correlation: float
-    falling: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON."""
-        return asdict(self)
-
-
-def gate_response(
-    model: Any, processor: Any, rows: Any, stream: str, strengths: Sequence[float] = (1.0, 2.0, 3.0), seed: int = 0
-) -> GateResponse:
-    """Measure a stream's weight, as `model.explain` gives it, under rising noise.
-
-    Args:
-        model: A model with gates.
-        processor: Its processor.
-        rows: A split of a corpus; utterances without the stream are left out.
-        stream: "audio" or "visual".
-        strengths: Standard deviations of noise; the clean stream is measured before them.
-        seed: Of the noise.
-
-    Raises:
-        MsaError: When the model has no gates, or no row has the stream.
-    """
-    levels = (0.0, *(float(strength) for strength in strengths))
-    chosen = [row for row in rows if row.get(stream) is not None and len(row[stream])]
-    if not chosen:
-        raise MsaError(f"rows: expected some with {stream}, got none")
-    weights_KN = np.stack(
-        [_stream_weights(model, NoisyProcessor(processor, stream, level, seed), chosen, stream) for level in levels]
-    )
-    strengths_KN = np.broadcast_to(np.asarray(levels)[:, None], weights_KN.shape)
-    return GateResponse(
-        stream=stream,
-        strengths=levels,
-        weights=tuple(weights_KN.mean(axis=1).tolist()),
-        rank_correlation=spearman(strengths_KN.ravel(), weights_KN.ravel()),
-        falling=float((weights_KN[-1] < weights_KN[0]).mean()),
-    )
-
-
-def _stream_weights(model: Any, processor: Any, rows: Sequence[Any], stream: str) -> NDArray[np.float64]:
-    weights = []
-    for start in range(0, len(rows), BATCH_SIZE):
-        batch = processor.collate(rows[start : start + BATCH_SIZE])
-        batch.pop("labels", None)
-        shares = model.explain(**batch.to(model.device)).stream_shares
-        weights.append(shares[:, STREAMS.index(stream)].double().cpu().numpy())
-    return np.concatenate(weights)
-
-
-def spearman(first: NDArray[Any], second: NDArray[Any]) -> float:
-    """Return Spearman's rank correlation, equal values sharing their mean rank; NaN where one side is constant.
-
-    Args:
-        first: (N,).
-        second: (N,).
-    """
-    if (first == first[0]).all() or (second == second[0]).all():
-        return float("nan")
-    return float(np.corrcoef(_ranks(first), _ranks(second))[0, 1])
-
-
-def _ranks(values: NDArray[Any]) -> NDArray[np.float64]:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = counts.cumsum()
-    return (ends - (counts - 1) / 2)[inverse]
-
-
-__all__ = ["GateResponse", "NoiseRise", "NoisyProcessor", "gate_response", "noise_rise", "spearman"]
+__all__ = ["NoisePasses", "NoiseRise", "NoisyProcessor", "noise_rises", "run_under_noise"]

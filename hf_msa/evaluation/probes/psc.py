@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from hf_msa.errors import MsaError
-from hf_msa.evaluation.predictions import BATCH_SIZE
-from hf_msa.models.modeling_msa import evaluating
+from hf_msa.evaluation.predictions import Predictions, make_predictions, map_rows, pop_labels
+from hf_msa.optional import require
+from hf_msa.progress import Report, ignore
 
 _WORST_SHARE = 0.1
 
@@ -48,6 +49,16 @@ class PSC:
         """Return plain values, ready for JSON."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "PSC":
+        """Return what `to_dict` gave."""
+        return cls(**content | {"seeds": tuple(content["seeds"])})
+
+    def to_markdown(self) -> str:
+        """Return both figures with their deviations."""
+        turned = f"{self.invariant_mean:.3f} ± {self.invariant_std:.3f}"
+        return f"PSC {self.mean:.3f} ± {self.std:.3f}, turned at will {turned}"
+
 
 def psc(fused_states: NDArray[Any], errors: NDArray[Any], seeds: Sequence[int] = (0, 1, 2, 3, 4)) -> PSC:
     """Measure the prediction-space correlation.
@@ -60,7 +71,7 @@ def psc(fused_states: NDArray[Any], errors: NDArray[Any], seeds: Sequence[int] =
     Raises:
         MsaError: For no seed, states as `embed_in_plane` refuses them, and errors that are not one finite number per
             utterance or are all the same.
-        ModuleNotFoundError: Without the extra `plots`.
+        MissingLibraryError: Without the extra `plots`.
     """
     if not seeds:
         raise MsaError("seeds: expected at least one, got none")
@@ -100,14 +111,11 @@ def embed_in_plane(fused_states: NDArray[Any], seed: int = 0) -> NDArray[np.floa
     Raises:
         MsaError: For another shape, fewer than 32 utterances (the perplexity is 30) or 2 columns, NaN, and states
             that are the same for all utterances.
-        ModuleNotFoundError: Without the extra `plots`.
+        MissingLibraryError: Without the extra `plots`.
     """
-    try:
-        from sklearn.manifold import TSNE
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError('psc needs scikit-learn; run: pip install "hf_msa[plots]"') from error
+    manifold = require("sklearn.manifold", "plots", "prediction-space correlation")
     states = _checked_states(fused_states)
-    layout = TSNE(
+    layout = manifold.TSNE(
         perplexity=30, learning_rate=200, early_exaggeration=12, max_iter=2000, init="pca", random_state=seed
     )
     return layout.fit_transform(states)
@@ -126,36 +134,32 @@ def _checked_states(fused_states: NDArray[Any]) -> NDArray[np.float32]:
     return states
 
 
-@torch.inference_mode()
-def fused_features(model: Any, processor: Any, rows: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Return fused states (N, D), scores (N,) and labels (N,) of the rows of a split, in their order.
+def fused_features(
+    model: Any, processor: Any, rows: Any, *, report: Report = ignore, task: str = "feature space"
+) -> tuple[NDArray[np.float32], Predictions]:
+    """Return the fused states (N, D) of the rows of a split, and what the model predicted from them.
 
     Args:
-        model: A regression model with a head; it stays in its mode.
+        model: A model with a head; it stays on its device and in its mode.
         processor: Its processor.
         rows: A split of a corpus.
+        report: Told of the rows that are done.
+        task: What the report calls it.
 
     Raises:
         MsaError: For no rows, and for rows without a label.
     """
-    if not len(rows):
-        raise MsaError("rows: expected at least one, got none")
-    states, scores, labels = [], [], []
-    with evaluating(model):
-        for start in range(0, len(rows), BATCH_SIZE):
-            batch = processor.collate([rows[i] for i in range(start, min(start + BATCH_SIZE, len(rows)))])
-            found = batch.pop("labels", None)
-            if found is None:
-                raise MsaError("rows: expected a label in every row, got none")
-            output = model(**batch.to(model.device), output_hidden_states=True)
-            labels.append(found.numpy())
-            states.append(output.fused_state.float().cpu().numpy())
-            scores.append(output.logits.float().squeeze(-1).cpu().numpy())
-    return np.concatenate(states), np.concatenate(scores), np.concatenate(labels)
+
+    def compute(batch: Any) -> tuple[Tensor, Tensor, Tensor]:
+        labels, output = pop_labels(batch), model(**batch, output_hidden_states=True)
+        return output.fused_state, labels, output.logits
+
+    states, labels, logits = map_rows(compute, model, processor, rows, report=report, task=task)
+    return states, make_predictions(model, rows, labels, logits)
 
 
 def plot_psc(
-    plane: NDArray[Any], labels: NDArray[Any], errors: NDArray[Any], file: str | Path, title: str = ""
+    plane: NDArray[Any], labels: NDArray[Any], *, errors: NDArray[Any], file: str | Path, title: str = ""
 ) -> None:
     """Draw the paper's plot: utterances coloured by sentiment, the tenth with the largest errors marked.
 
@@ -167,13 +171,9 @@ def plot_psc(
         title: Above the plot.
 
     Raises:
-        ModuleNotFoundError: Without the extra `plots`.
+        MissingLibraryError: Without the extra `plots`.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError('plots need matplotlib; run: pip install "hf_msa[plots]"') from error
-    figure = Figure(figsize=(6, 5), layout="constrained")
+    figure = require("matplotlib.figure", "plots", "a plot").Figure(figsize=(6, 5), layout="constrained")
     axes = figure.subplots()
     limit = float(np.abs(labels).max()) or 1.0
     points = axes.scatter(plane[:, 0], plane[:, 1], c=labels, cmap="RdYlGn", vmin=-limit, vmax=limit, s=14)

@@ -1,4 +1,6 @@
-"""Noise goes where it is said, and what models do about it is measured."""
+"""Noise goes where it is said, and what it does to the errors is measured."""
+
+import json
 
 import numpy as np
 import pytest
@@ -6,7 +8,9 @@ import torch
 from tiny_models import tiny_agfn
 from tiny_tokenizers import bert
 
-from hf_msa.evaluation.probes.noise import NoisyProcessor, gate_response, noise_rise, spearman
+from hf_msa.errors import MsaError
+from hf_msa.evaluation.predictions import predict_rows
+from hf_msa.evaluation.probes.noise import NoiseRise, NoisyProcessor, noise_rises, run_under_noise
 from hf_msa.models import AGFNProcessor, MsaFeatureExtractor
 
 
@@ -62,48 +66,44 @@ def test_other_noise_is_refused(processor, stream, strength, message):
 
 
 def test_without_noise_no_error_rises_and_with_noise_one_does(processor, rows):
-    models = [(tiny_agfn(seed=seed), processor) for seed in (0, 1)]
-    none, much = noise_rise(models, rows, "visual", [0.0, 50.0])
+    passes = [
+        run_under_noise(tiny_agfn(seed=seed), processor, rows, stream="visual", strengths=[0.0, 50.0])
+        for seed in (0, 1)
+    ]
+    none, much = noise_rises(passes)
     assert none.rise.difference == none.rise.low == none.rise.high == 0
     assert much.rise.difference != 0
     assert much.rise.low <= much.rise.difference <= much.rise.high
-    assert much.to_dict()["strength"] == 50.0
+    assert much.error == pytest.approx(much.clean_error + much.rise.difference)
+    assert NoiseRise.from_dict(json.loads(json.dumps(much.to_dict()))) == much
 
 
-class Doubter(torch.nn.Module):
-    """Trusts a stream the less the louder it is."""
-
-    device = torch.device("cpu")
-
-    def explain(self, audio_values, visual_values, visual_attention_mask, **batch):
-        loudness = (visual_values**2).mean(dim=(1, 2))
-        share = 1 / (1 + loudness)
-        shares = torch.stack([1 - share, torch.zeros_like(share), share], dim=1)
-        return type("Explanation", (), {"stream_shares": shares})
+def test_the_errors_are_those_of_predictions_in_the_order_of_the_rows(processor, rows):
+    model = tiny_agfn()
+    passes = run_under_noise(model, processor, rows, stream="audio", strengths=[2.0])
+    np.testing.assert_array_equal(passes.errors[0], predict_rows(model, processor, rows).errors((-3, 3)))
+    noisy = predict_rows(model, NoisyProcessor(processor, "audio", 2.0), rows).errors((-3, 3))
+    np.testing.assert_array_equal(passes.errors[1], noisy)
+    assert passes.weights is None
 
 
-def test_a_model_that_doubts_noise_has_a_negative_rank_correlation(processor, rows):
-    found = gate_response(Doubter(), processor, rows, "visual")
-    assert found.strengths == (0.0, 1.0, 2.0, 3.0)
-    assert found.rank_correlation < -0.6
-    assert list(found.weights) == sorted(found.weights, reverse=True)
-    assert found.falling > 0.9
+def test_errors_and_weights_come_from_one_pass_per_strength(processor, rows):
+    model, reported = tiny_agfn(), []
+    passes = run_under_noise(
+        model, processor, rows, stream="visual", strengths=[1.0, 3.0], with_weights=True, report=reported.append
+    )
+    assert [progress.task for progress in reported] == ["noise 0", "noise 1", "noise 3"]
+    assert passes.errors.shape == passes.weights.shape == (3, len(rows))
+    assert passes.has_stream.tolist() == [i != 3 for i in range(len(rows))]
+    plain = run_under_noise(model, processor, rows, stream="visual", strengths=[1.0, 3.0])
+    np.testing.assert_allclose(passes.errors, plain.errors, atol=1e-6)
+    shares = model.explain(**processor.collate([{key: rows[5][key] for key in ("text", "audio", "visual")}]))
+    assert passes.weights[0, 5] == pytest.approx(shares.stream_shares[0, 2].item(), abs=1e-6)
 
 
-def test_the_gates_of_a_model_answer(processor, rows):
-    found = gate_response(tiny_agfn(), processor, rows, "visual", strengths=[3.0])
-    assert -1 <= found.rank_correlation <= 1
-    assert len(found.weights) == 2
-
-
-def test_a_stream_that_no_row_has_is_refused(processor, rows):
+def test_a_stream_that_no_row_has_and_no_strength_are_refused(processor, rows):
     without = [row | {"visual": np.zeros((0, 2), np.float32)} for row in rows]
-    with pytest.raises(ValueError, match="rows: expected some with visual, got none"):
-        gate_response(tiny_agfn(), processor, without, "visual")
-
-
-def test_rank_correlation_shares_ranks_between_equal_values():
-    first, second = np.array([1, 1, 2, 3, 3, 5.0]), np.array([2, 1, 4, 3, 6, 6.0])
-    ranks_1, ranks_2 = [1.5, 1.5, 3, 4.5, 4.5, 6], [2, 1, 4, 3, 5.5, 5.5]
-    assert spearman(first, second) == pytest.approx(np.corrcoef(ranks_1, ranks_2)[0, 1])
-    assert np.isnan(spearman(first, np.ones(6)))
+    with pytest.raises(MsaError, match="rows: expected some with visual, got none"):
+        run_under_noise(tiny_agfn(), processor, without, stream="visual")
+    with pytest.raises(MsaError, match="strengths: expected at least one, got none"):
+        run_under_noise(tiny_agfn(), processor, rows, stream="visual", strengths=[])

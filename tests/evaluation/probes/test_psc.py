@@ -1,13 +1,16 @@
 """Prediction-space correlation and its plot."""
 
-import builtins
+import importlib.util
+import json
 
 import numpy as np
 import pytest
 from tiny_models import tiny_agfn
 from tiny_tokenizers import bert
 
-from hf_msa.evaluation.probes.psc import correlations_with_error, embed_in_plane, fused_features, plot_psc, psc
+from hf_msa.errors import MissingLibraryError, MsaError
+from hf_msa.evaluation.predictions import predict_rows
+from hf_msa.evaluation.probes.psc import PSC, correlations_with_error, embed_in_plane, fused_features, plot_psc, psc
 from hf_msa.models import AGFNProcessor, MsaFeatureExtractor
 
 RNG = np.random.default_rng(0)
@@ -32,16 +35,16 @@ def test_turning_the_plane_changes_the_papers_figure_and_not_its_companion():
 
 
 def test_errors_that_follow_a_feature_give_more_than_errors_that_do_not():
-    states = np.concatenate([RNG.normal(-4, 1, (30, 6)), RNG.normal(4, 1, (30, 6))]).astype(np.float32)
-    tied = np.repeat([0.1, 2.0], 30) + 0.05 * ERRORS
-    found, loose = psc(states, tied, seeds=[0]), psc(states, ERRORS, seeds=[0])
+    states = np.concatenate([RNG.normal(-4, 1, (20, 6)), RNG.normal(4, 1, (20, 6))]).astype(np.float32)
+    tied = np.repeat([0.1, 2.0], 20) + 0.05 * ERRORS[:40]
+    found, loose = psc(states, tied, seeds=[0]), psc(states, ERRORS[:40], seeds=[0])
     assert found.invariant_mean > 0.9 > 0.5 > loose.invariant_mean
     assert found.std == 0
     assert found.seeds == (0,)
 
 
 def test_the_same_seed_lays_out_the_same_plane():
-    states = RNG.normal(size=(40, 5))
+    states = RNG.normal(size=(32, 5))
     assert np.array_equal(embed_in_plane(states, 1), embed_in_plane(states, 1))
 
 
@@ -80,30 +83,33 @@ def test_features_are_read_in_evaluation_mode_and_the_mode_is_left_alone():
     processor = AGFNProcessor(MsaFeatureExtractor(audio_dim=3, visual_dim=2), bert(model_max_length=32))
     rows = [{"text": text, "label": 1.0} for text in ("the movie was good", "bad")]
     model = tiny_agfn().train()
-    found, again = fused_features(model, processor, rows), fused_features(model, processor, rows)
+    (states, predictions), (again, _) = (fused_features(model, processor, rows) for _ in range(2))
     assert model.training
-    assert [part.shape for part in found] == [(2, 8), (2,), (2,)]
-    assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))
-    with pytest.raises(ValueError, match="rows: expected a label in every row, got none"):
+    assert states.shape == (2, 8)
+    assert np.array_equal(states, again)
+    expected = predict_rows(model, processor, rows)
+    assert np.array_equal(predictions.scores, expected.scores)
+    assert np.array_equal(predictions.labels, expected.labels)
+    with pytest.raises(MsaError, match="rows: expected a label in every row, got none"):
         fused_features(model, processor, [{"text": "bad"}])
-    with pytest.raises(ValueError, match="rows: expected at least one, got none"):
+    with pytest.raises(MsaError, match="rows: expected at least one, got none"):
         fused_features(model, processor, [])
     assert model.training
 
 
 def test_without_the_extra_the_error_says_what_to_install(monkeypatch):
-    plain = builtins.__import__
-
-    def hidden(name, *args, **kwargs):
-        if name.split(".")[0] == "sklearn":
-            raise ModuleNotFoundError(name)
-        return plain(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", hidden)
-    with pytest.raises(ModuleNotFoundError, match=r"hf_msa\[plots\]"):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "sklearn" else find(name))
+    with pytest.raises(MissingLibraryError, match=r"hf_msa\[plots\]"):
         embed_in_plane(RNG.normal(size=(40, 4)))
 
 
+def test_the_figures_survive_a_file_and_are_said_in_one_line():
+    figures = PSC(0.25, 0.01, 0.5, 0.02, (0, 1))
+    assert PSC.from_dict(json.loads(json.dumps(figures.to_dict()))) == figures
+    assert figures.to_markdown() == "PSC 0.250 ± 0.010, turned at will 0.500 ± 0.020"
+
+
 def test_the_plot_marks_the_worst_tenth(tmp_path):
-    plot_psc(PLANE, RNG.uniform(-3, 3, 60), ERRORS, tmp_path / "psc.png", title="a model")
+    plot_psc(PLANE, RNG.uniform(-3, 3, 60), errors=ERRORS, file=tmp_path / "psc.png", title="a model")
     assert (tmp_path / "psc.png").stat().st_size > 5000
