@@ -15,6 +15,8 @@ import torch
 
 from hf_msa.errors import MsaError
 
+from .selection import Selection
+
 RESULTS_FILE = "results.json"
 PREDICTIONS_FILE = "predictions.parquet"
 _LIBRARIES = ("hf_msa", "torch", "transformers", "peft", "accelerate", "datasets", "numpy")
@@ -164,17 +166,14 @@ def this_machine() -> dict[str, Any]:
     }
 
 
-def best_seed(runs: Sequence[SeedResult], metric: str, greater_is_better: bool) -> int:
-    """Return the seed with the best validation metric.
+def best_seed(runs: Sequence[SeedResult], selection: Selection) -> int:
+    """Return the seed that is the best on the validation split.
 
     Args:
         runs: One per seed.
-        metric: Its name; a seed for which it is NaN is the worst.
-        greater_is_better: Whether high is good.
+        selection: What makes it the best.
     """
-    sign = -1 if greater_is_better else 1
-    values = [sign * run.metrics["valid"][metric] for run in runs]
-    return runs[min(range(len(runs)), key=lambda i: (math.isnan(values[i]), values[i]))].seed
+    return selection.best({run.seed: run.metrics["valid"][selection.metric] for run in runs})
 
 
 __all__ = [

@@ -49,6 +49,7 @@ from hf_msa.evaluation.results import (
     installed_versions,
     this_machine,
 )
+from hf_msa.evaluation.selection import Selection
 from hf_msa.files import replace_folder
 from hf_msa.models.streams_msa import FRAME_STREAMS
 from hf_msa.pretrained.checkpoint import check_output, check_place, load_checkpoint, save_checkpoint
@@ -134,7 +135,7 @@ def _train_recipe(
         versions=installed_versions(),
         machine=this_machine(),
         seconds=time.perf_counter() - start,
-        best_seed=best_seed(runs, metric, greater_is_better),
+        best_seed=best_seed(runs, Selection(metric, greater_is_better)),
         runs=runs,
         command=command,
     )
