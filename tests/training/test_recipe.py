@@ -8,7 +8,8 @@ import yaml
 from transformers import HfArgumentParser
 
 from hf_msa.training import MsaTrainingArguments
-from hf_msa.training.recipe import Recipe, cast_value, make_recipe, read_options, read_recipe
+from hf_msa.training.recipe import Recipe, make_recipe, read_recipe
+from hf_msa.training.yaml_values import cast_value, read_options
 
 CONFIGS = sorted((Path(__file__).parents[2] / "examples" / "configs").glob("*.yaml"))
 
