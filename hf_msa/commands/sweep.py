@@ -13,7 +13,9 @@ from .terminal import Json, print_json, quiet
 
 def sweep(
     recipe: Annotated[Path, typer.Argument(help="Recipe, a YAML file as in examples/configs.")],
-    grid: Annotated[list[str], typer.Option("--grid", help="Values to try for a key, as key=value,value in YAML; may be repeated.")],
+    grid: Annotated[
+        list[str], typer.Option("--grid", help="Values to try for a key, as key=value,value in YAML; may be repeated.")
+    ],
     seeds: Annotated[
         int | None,
         typer.Option(help="Number of seeds: the recipe's first, and more in sequence.", min=1, max=100),
@@ -22,7 +24,8 @@ def sweep(
         Path | None, typer.Option(help="Folder of the sweep.", show_default="runs/<name of the recipe>_sweep")
     ] = None,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="Replace a key of the recipe in all runs, as key=value; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", help="Replace a key of the recipe in all runs, as key=value; may be repeated."),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -73,13 +73,14 @@ class Builder:
         recipe = self.recipe
         features = {key: recipe.model[key] for key in _FEATURE_FIELDS if key in recipe.model}
         fields = self.corpus.features | features | recipe.processor
-        if recipe.stage_one is not None:
-            fields = stage_one_fields(recipe, fields)
+        stage_one = recipe.stage_one
+        if stage_one is not None:
+            fields = stage_one_fields(stage_one, recipe, fields=fields)
         with _recipe_errors():
             processor = PROCESSOR_MAPPING[recipe.config_class].from_text_pretrained(
                 self.text_model, streams=recipe.streams, **fields
             )
-        if recipe.stage_one is not None:
+        if stage_one is not None:
             return processor
         return processor.fit(_with_streams(self.corpus.splits["train"], recipe.streams), by=recipe.normalize_by)
 

@@ -19,13 +19,14 @@ _TAKEN = (
 )
 
 
-def stage_one_fields(recipe: Recipe, fields: dict[str, Any]) -> dict[str, Any]:
+def stage_one_fields(checkpoint: str, recipe: Recipe, *, fields: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of a processor that reads audio and visual as the processor of stage one does.
 
     The encoder goes on with the normalisation with which it was trained, on whatever corpus that was.
 
     Args:
-        recipe: The recipe of a second stage that names its first.
+        checkpoint: Folder or repository of the first stage.
+        recipe: The recipe of the second, which names it.
         fields: Arguments of `from_text_pretrained` as recipe and corpus have them.
 
     Raises:
@@ -34,7 +35,7 @@ def stage_one_fields(recipe: Recipe, fields: dict[str, Any]) -> dict[str, Any]:
             features differ in size, in kind, or in what the recipe says of them.
         CheckpointError: When there is no such folder.
     """
-    key, wanted, checkpoint = recipe.config_class.stage_one_field, recipe.config_class.stage_one_type, recipe.stage_one
+    key, wanted = recipe.config_class.stage_one_field, recipe.config_class.stage_one_type
     check_place(key, checkpoint, "; it is a run of stage one, or null for none")
     try:
         model, processor = load_checkpoint(checkpoint)

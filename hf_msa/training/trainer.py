@@ -189,9 +189,7 @@ class MsaTrainer(Trainer):
         if compute_objective is None:
             compute_objective = itemgetter(f"eval_{metric}")
             direction = direction or ("maximize" if self.args.greater_is_better else "minimize")
-        return super().hyperparameter_search(
-            hp_space, compute_objective, n_trials, direction or "minimize", **kwargs
-        )
+        return super().hyperparameter_search(hp_space, compute_objective, n_trials, direction or "minimize", **kwargs)
 
     def get_decay_parameter_names(self, model: Any) -> list[str]:
         """Return the names of the parameters that weight decay pulls on: no biases, norms only where asked for.

@@ -1,11 +1,10 @@
 """What users of transformers type: `model_init`, and a search for arguments with optuna."""
 
+import optuna
 import pytest
 from tiny_corpus import tiny_arguments, tiny_dataset, tiny_model, tiny_processor
 
 from hf_msa.training import MsaTrainer, add_lora
-
-optuna = pytest.importorskip("optuna")
 
 
 @pytest.fixture

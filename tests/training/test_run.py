@@ -20,7 +20,6 @@ from hf_msa.evaluation import evaluate_checkpoint, mosi_metrics
 from hf_msa.evaluation.predictions import read_predictions
 from hf_msa.evaluation.results import read_results
 from hf_msa.pretrained.checkpoint import load_checkpoint
-from hf_msa.progress import ignore
 from hf_msa.training import build as build_module
 from hf_msa.training import run as run_module
 from hf_msa.training.build import Builder
@@ -142,7 +141,9 @@ def test_the_results_say_what_it_takes_to_repeat_them(trained, corpus):
     assert results.model["config"]["audio_dim"] == 3
     assert results.model["config"]["gate_rank"] == 2
     (names,) = results.model["learning_rates"].values()
-    assert "base_model.model.pgf_net.fusion_layers.*.gate" in " ".join(names)
+    assert [name.rpartition("pgf_net.")[2] for name in names] == [
+        f"fusion_layers.*.fusion.modules_to_save.default.gate.proj.*.{kind}" for kind in ("weight", "bias")
+    ]
 
 
 def test_the_results_are_strict_json_that_names_no_folder_of_this_machine(trained):

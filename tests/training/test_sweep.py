@@ -57,7 +57,10 @@ def test_finished_runs_are_not_trained_again(place, swept, monkeypatch):
     assert again.to_dict() == swept
     assert (
         sweep_recipe(
-            place / "tiny.yaml", ["model.use_gate=true,false", "learning_rate=1e-2,1e-3"], output=place / "out", seeds=1
+            place / "tiny.yaml",
+            ["model.use_gate=true,false", "learning_rate=1e-2,1e-3"],
+            output=place / "out",
+            seeds=1,
         )
         is None
     )

@@ -256,7 +256,10 @@ def test_a_fresh_model_may_come_from_a_function(tmp_path):
     assert "eval_mae" in trainer.evaluate()
     with pytest.raises(CorpusError, match="train_dataset: audio: expected"):
         MsaTrainer(
-            model_init=lambda: tiny_model(), processing_class=tiny_processor(), train_dataset=tiny_dataset(8, audio_dim=9)
+            model_init=lambda: tiny_model(),
+            args=tiny_arguments(tmp_path, **NOT_SAVED),
+            processing_class=tiny_processor(),
+            train_dataset=tiny_dataset(8, audio_dim=9),
         )
 
 
