@@ -1,11 +1,15 @@
-"""The demo itself (slow), and what it is made of."""
+"""The demo itself, and what it is made of."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
+from datasets import DatasetDict
 
+from hf_msa.data import named
+from hf_msa.data.sample_corpus import load_sample_corpus
 from hf_msa.data.utterances import read_utterances, write_utterances
+from hf_msa.training import quickstart
 from hf_msa.training.quickstart import DEMO_RECIPE, run_demo
 from hf_msa.training.recipe import make_recipe, read_recipe
 
@@ -27,7 +31,29 @@ def test_utterances_come_back_from_their_file_as_they_went(tmp_path):
     assert read == {"text": "i loved it", "words": rows[0]["words"], "audio_rate": 20.0}
 
 
-@pytest.mark.slow
+def test_the_demo_trains_with_and_without_streams_and_predicts_with_the_saved_folder(tmp_path, monkeypatch):
+    rows = load_sample_corpus()
+    few = DatasetDict({split: rows[split].select(range(24)) for split in rows})
+    for module in (quickstart, named):
+        monkeypatch.setattr(module, "load_sample_corpus", lambda: few)
+    monkeypatch.setitem(DEMO_RECIPE, "num_train_epochs", 0)
+    reloaded = []
+    monkeypatch.setattr(quickstart, "_predict_in_fresh_process", lambda *given: reloaded.append(given) or ["as said"])
+    steps = []
+    result = run_demo(tmp_path / "demo", report=steps.append)
+    assert list(result.metrics) == ["majority", "text only", "text + audio + visual"]
+    assert all(metrics["mae"] > 0 for metrics in result.metrics.values())
+    ((folder, utterances),) = reloaded
+    assert folder == result.folder == tmp_path / "demo"
+    assert (folder / "config.json").exists()
+    assert [row["label"] for row in utterances] == result.labels
+    assert result.labels == sorted(result.labels)
+    assert len(utterances) == 3
+    assert result.predictions == ["as said"]
+    assert {step.task.partition(",")[0] for step in steps} == {"text only", "text + audio + visual"}
+
+
+@pytest.mark.release
 def test_the_demo_beats_its_text_only_run_and_predicts_in_a_fresh_process(tmp_path):
     result = run_demo(tmp_path / "demo")
     mae = {run: metrics["mae"] for run, metrics in result.metrics.items()}

@@ -450,6 +450,10 @@ def test_a_killed_run_that_is_resumed_ends_as_if_nothing_had_happened(recipe, tm
     resumed = train_recipe(made, tmp_path / "killed", resume=True)
     assert [one.metrics for one in resumed.runs] == [one.metrics for one in whole.runs]
     assert [one.epochs for one in resumed.runs] == [2, 2]
+    for history in (tmp_path / folder / "logs" / "4" / "history.jsonl" for folder in ("whole", "killed")):
+        lines = [json.loads(line) for line in history.read_text().splitlines()]
+        assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4, 5, 6]
+        assert [line["step"] for line in lines if "eval_mae" in line] == [3, 6]
     assert resumed.model == whole.model
     assert (tmp_path / "killed/seeds/3/model.safetensors").stat().st_mtime_ns == first  # it was not trained again
     assert sorted(path.name for path in (tmp_path / "killed" / "seeds").iterdir()) == ["3", "4"]
@@ -488,6 +492,14 @@ def test_half_a_checkpoint_of_a_trainer_is_passed_over(tmp_path):
         if state is not None:
             (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
     assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-9")
+
+
+def test_what_a_run_reports_to_goes_into_its_folder(recipe, tmp_path):
+    train_recipe(recipe(report_to=["tensorboard"], num_train_epochs=0.3), tmp_path / "run")
+    (events, history) = sorted((tmp_path / "run" / "logs" / "3").iterdir())
+    assert events.name.startswith("events.out.tfevents.")
+    assert history.name == "history.jsonl"
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 @pytest.mark.parametrize("is_new", [True, False])
