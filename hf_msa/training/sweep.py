@@ -44,7 +44,6 @@ class Sweep:
     """
 
     kind: ClassVar[str] = "sweep"
-
     name: str
     corpus: dict[str, Any]
     metric: str
