@@ -1,6 +1,5 @@
 """Training runs from recipe to results.json, on a tiny text model and a tiny corpus."""
 
-import gc
 import json
 import shutil
 from types import SimpleNamespace
@@ -29,15 +28,6 @@ from hf_msa.training.run_folder import last_checkpoint
 
 SPLITS = ("train", "valid", "test")
 MOSI = ["mae", "corr", "acc_2_has0", "f1_has0", "acc_2_non0", "f1_non0", "acc_5", "acc_7"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def little_garbage():
-    """Let the collections that end every training look at what the training left, not at all of transformers."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")
