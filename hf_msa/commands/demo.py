@@ -12,8 +12,8 @@ from .terminal import Json, print_json, quiet
 
 
 def demo(
-    output: Annotated[Path, typer.Option(help="Where the trained checkpoint goes.")] = Path("runs/demo"),
-    seed: Annotated[int, typer.Option(help="Of initial values and batches.", min=0)] = 1111,
+    output: Annotated[Path, typer.Option(help="Folder of the trained checkpoint.")] = Path("runs/demo"),
+    seed: Annotated[int, typer.Option(help="Seed for initial values and batch order.", min=0)] = 1111,
     as_json: Json = False,
 ) -> None:
     """Train PGF-Net on the sample corpus, save it, load it in a fresh process and predict.

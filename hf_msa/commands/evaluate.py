@@ -26,7 +26,7 @@ def evaluate(
     """
     quiet()
     from hf_msa.evaluation.evaluator import evaluate_checkpoint
-    from hf_msa.training.recipe import read_options
+    from hf_msa.training.yaml_values import read_options
 
     options = read_options(overrides or [])
     with progress_bars(not as_json) as report:

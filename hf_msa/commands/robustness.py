@@ -32,7 +32,7 @@ def robustness(
     """
     quiet()
     from hf_msa.evaluation.robustness import measure_robustness
-    from hf_msa.training.recipe import read_options
+    from hf_msa.training.yaml_values import read_options
 
     options = read_options(overrides) if overrides else None
     strengths = strengths or [1.0, 2.0, 3.0]

@@ -1,4 +1,4 @@
-"""`hf-msa sweep`: parse, call, print."""
+"""`hf-msa sweep`: train every combination of some settings of a recipe."""
 
 import shlex
 from pathlib import Path
@@ -12,16 +12,20 @@ from .terminal import Json, print_json, quiet
 
 
 def sweep(
-    recipe: Annotated[Path, typer.Argument(help="YAML file; see examples/configs.")],
-    grid: Annotated[list[str], typer.Option("--grid", help="key=value,value in YAML; may be repeated.")],
+    recipe: Annotated[Path, typer.Argument(help="Recipe, a YAML file as in examples/configs.")],
+    grid: Annotated[
+        list[str], typer.Option("--grid", help="Values to try for a key, as key=value,value in YAML; may be repeated.")
+    ],
     seeds: Annotated[
-        int | None, typer.Option(help="The recipe's first so many seeds, or more in sequence.", min=1, max=100)
+        int | None,
+        typer.Option(help="Number of seeds: the recipe's first, and more in sequence.", min=1, max=100),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder of the sweep.", show_default="runs/<name of the recipe>_sweep")
     ] = None,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value in place of the recipe's, for all runs.")
+        list[str] | None,
+        typer.Option("--set", help="Replace a key of the recipe in all runs, as key=value; may be repeated."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -39,14 +43,22 @@ def sweep(
     typed += [part for value in overrides or [] for part in ("--set", shareable_setting(value))]
     typed += ["--seeds", str(seeds)] if seeds is not None else []
     with progress_bars(not as_json) as report:
-        found = sweep_recipe(recipe, grid, folder, overrides or [], seeds, report, shlex.join(typed))
-    if found is None:  # one of several processes, not the first
+        result = sweep_recipe(
+            recipe,
+            grid,
+            output=folder,
+            overrides=overrides or [],
+            seeds=seeds,
+            report=report,
+            command=shlex.join(typed),
+        )
+    if result is None:  # one of several processes, not the first
         return
     if as_json:
-        print_json(found.to_dict())
+        print_json(result.to_dict())
         return
     console = Console(soft_wrap=True)
-    console.print(found.to_markdown(), highlight=False, markup=False)
+    console.print(result.to_markdown(), highlight=False, markup=False)
     console.print(f"\n{folder / SWEEP_FILE} holds the table for hf-msa card.", highlight=False, markup=False)
 
 

@@ -14,14 +14,14 @@ from .terminal import Json, Overrides, print_json, quiet
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="YAML file; see examples/configs.")],
+    recipe: Annotated[Path, typer.Argument(help="Recipe, a YAML file as in examples/configs.")],
     output: Annotated[
         Path | None, typer.Option(help="Folder of the run.", show_default="runs/<name of the recipe>")
     ] = None,
-    corpus: Annotated[str | None, typer.Option(help="In place of the recipe's; a path, or 'sample'.")] = None,
+    corpus: Annotated[str | None, typer.Option(help="Corpus in place of the recipe's: a path, or 'sample'.")] = None,
     seeds: Annotated[
         int | None,
-        typer.Option(help="The recipe's first so many seeds, or more in sequence.", min=1, max=100),
+        typer.Option(help="Number of seeds: the recipe's first, and more in sequence.", min=1, max=100),
     ] = None,
     overrides: Overrides = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
@@ -46,7 +46,7 @@ def train(
     typed += [part for value in overrides or [] for part in ("--set", shareable_setting(value))]
     typed += ["--seeds", str(seeds)] if seeds is not None else []
     with progress_bars(not as_json) as report:
-        results = train_recipe(plan, folder, folder.name, resume, report=report, command=shlex.join(typed))
+        results = train_recipe(plan, folder, resume=resume, report=report, command=shlex.join(typed))
     if results is None:  # one of several processes, not the first
         return
     if as_json:

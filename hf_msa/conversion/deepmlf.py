@@ -79,7 +79,7 @@ def our_weights(weights: Mapping[str, Tensor], names: Mapping[str, str]) -> dict
     """Return the authors' weights under our names.
 
     Args:
-        weights: By their names, without "Model.".
+        weights: Tensors by the authors' names, without "Model.".
         names: `STAGE_ONE_NAMES` or `STAGE_TWO_NAMES`.
 
     Raises:
@@ -92,20 +92,24 @@ def our_weights(weights: Mapping[str, Tensor], names: Mapping[str, str]) -> dict
         theirs = next((pattern for pattern in names if re.fullmatch(pattern, name)), None)
         if theirs is None:
             raise CheckpointError(f"expected the names of the authors' DeepMLF, got {_PREFIX + name!r}")
-        own = re.sub(theirs, names[theirs], name)
-        own = re.sub(r"(?<=fusion_blocks\.)\d+", lambda number: blocks[int(number[0])], own)
-        if "QKV" in own:
+        our_name = re.sub(theirs, names[theirs], name)
+        our_name = re.sub(r"(?<=fusion_blocks\.)\d+", lambda number: blocks[int(number[0])], our_name)
+        if "QKV" in our_name:
             for part, rows in zip(("query", "key", "value"), value.chunk(3), strict=True):
-                ours[own.replace("QKV", part)] = rows.contiguous()
-        elif own:
-            ours[own] = value
+                ours[our_name.replace("QKV", part)] = rows.contiguous()
+        elif our_name:
+            ours[our_name] = value
     return ours
 
 
 def fusion_layers_of(weights: Mapping[str, Tensor]) -> list[int]:
-    """Return the language-model blocks behind which an MM block stands."""
-    found = (re.match(_BLOCK + r"\.ca_layer\.", name) for name in weights)
-    return sorted({int(match[1]) for match in found if match})
+    """Return the language-model blocks behind which an MM block stands.
+
+    Args:
+        weights: Tensors by the authors' names, without "Model.".
+    """
+    matches = (re.match(_BLOCK + r"\.ca_layer\.", name) for name in weights)
+    return sorted({int(match[1]) for match in matches if match})
 
 
 def read_authors_weights(path: Path) -> dict[str, Tensor]:
@@ -150,7 +154,7 @@ def fields_of(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return the fields of a configuration that the weights decide, of either stage.
 
     Args:
-        weights: By the authors' names, without "Model.".
+        weights: Tensors by the authors' names, without "Model.".
 
     Raises:
         CheckpointError: It names a tensor that is missing.
@@ -195,11 +199,11 @@ def convert_authors_checkpoint(path: Path, folder: Path, recipe: Recipe) -> Any:
 
     Args:
         path: As for `read_authors_weights`.
-        folder: New or empty, or an older checkpoint.
-        recipe: Of the same setting.
+        folder: Where ours goes: a folder that is new or empty, or an older checkpoint.
+        recipe: A recipe of the same setting.
 
     Returns:
-        The model.
+        The model, in evaluation mode.
 
     Raises:
         CheckpointError: For what is no such checkpoint, and where weights and recipe contradict each other.
@@ -218,8 +222,8 @@ def convert_authors_checkpoint(path: Path, folder: Path, recipe: Recipe) -> Any:
             f"{path}: expected weights of {recipe.model_type} as in the recipe, got those of {other}"
         )
     try:
-        found = fields_of(weights)
-        for name, value in found.items():
+        fields = fields_of(weights)
+        for name, value in fields.items():
             wanted = recipe.model.get(name, value)
             if (list(wanted) if isinstance(wanted, (list, tuple)) else wanted) != value:
                 raise CheckpointError(
@@ -229,11 +233,12 @@ def convert_authors_checkpoint(path: Path, folder: Path, recipe: Recipe) -> Any:
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
 
-    given = {key: value for key, value in recipe.model.items() if key != "av_encoder_name_or_path"} | found
-    given |= {"text_model_name_or_path": recipe.text_model}
+    # The weights of stage one are in the file.
+    fields = {key: value for key, value in recipe.model.items() if key != config_class.stage_one_field} | fields
+    fields |= {"text_model_name_or_path": recipe.text_model}
     if has_text:
-        given["text_config"] = AutoConfig.from_pretrained(recipe.text_model).to_dict()
-    config = config_class(**given)
+        fields["text_config"] = AutoConfig.from_pretrained(recipe.text_model).to_dict()
+    config = config_class(**fields)
     model = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[config_class](config)
     optional = ("fusion_head.", "text_head.", "av_head.", "lm_head.")  # at weight 0 there is none
     wanted_names = model.state_dict().keys()
@@ -244,7 +249,7 @@ def convert_authors_checkpoint(path: Path, folder: Path, recipe: Recipe) -> Any:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{path}: expected the sizes of {recipe.text_model} and the recipe: {reason}") from error
     features = {
-        key: given[key] for key in ("audio_dim", "visual_dim", "audio_features", "visual_features") if key in given
+        key: fields[key] for key in ("audio_dim", "visual_dim", "audio_features", "visual_features") if key in fields
     }
     processor = PROCESSOR_MAPPING[config_class].from_text_pretrained(
         recipe.text_model, streams=recipe.streams, **features | recipe.processor

@@ -23,9 +23,13 @@ class MsaTrainingArguments(TrainingArguments):
     the end of an epoch, where checkpoints are saved; with `save_strategy="steps"` transformers orders the rest of the
     epoch anew, unless `train_sampling_strategy="random"`.
 
+    Two of transformers' own arguments mean nothing to some models and are then refused by [`MsaTrainer`]:
+    `label_smoothing_factor` to a regression, `neftune_noise_alpha` to a model that reads no text.
+
     Args:
         learning_rates: Learning rates by parameter name: a regular expression that is searched for in the names, and
-            the rate of the parameters that match. All others get `learning_rate`.
+            the rate of the parameters that match. All others get `learning_rate`. LoRA's parameters match too,
+            "gate" for example those of a layer `gate_proj`; a run's results say which names each pattern took.
         early_stopping_patience: Epochs without a better validation metric after which training stops (MMSA and MMA
             wait 8 and 10); None for never.
         stream_dropout: Probability, in training, that a row loses its audio, and by another draw its visual stream.
@@ -39,37 +43,56 @@ class MsaTrainingArguments(TrainingArguments):
     """
 
     learning_rates: dict[str, float] | None = field(
-        default=None, metadata={"help": "Regular expression on parameter names -> learning rate."}
+        default=None,
+        metadata={"help": "Learning rates by regular expression, searched for in the names of parameters."},
     )
     early_stopping_patience: int | None = field(
         default=8, metadata={"help": "Epochs without a better validation metric before training stops."}
     )
-    stream_dropout: float = field(default=0.0, metadata={"help": "Chance of a row to lose a stream in training."})
-    feature_noise: float = field(default=0.0, metadata={"help": "Deviation of an offset per row and column."})
-    max_grad_value: float | None = field(default=None, metadata={"help": "Largest entry of a gradient."})
-    max_grad_value_except: str | None = field(
-        default=None, metadata={"help": "Regular expression on parameter names that are not clipped by value."}
+    stream_dropout: float = field(
+        default=0.0, metadata={"help": "Probability that a row loses its audio, or its visual stream, in training."}
     )
-    weight_decay_on_norms: bool = field(default=False, metadata={"help": "Decay the weights of norms too."})
-    eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate."})
-    save_strategy: str = field(default="epoch", metadata={"help": "When to save; must fit eval_strategy."})
-    save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints to keep beside the best."})
-    load_best_model_at_end: bool = field(default=True, metadata={"help": "End with the best epoch's weights."})
+    feature_noise: float = field(
+        default=0.0, metadata={"help": "Standard deviation of a random offset per row and column in training."}
+    )
+    max_grad_value: float | None = field(
+        default=None, metadata={"help": "Largest entry of a gradient; larger ones are clipped to it."}
+    )
+    max_grad_value_except: str | None = field(
+        default=None, metadata={"help": "Regular expression on names of parameters that are not clipped by value."}
+    )
+    weight_decay_on_norms: bool = field(
+        default=False, metadata={"help": "Let weight decay pull on the weights of norms too."}
+    )
+    eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate: no, steps or epoch."})
+    save_strategy: str = field(
+        default="epoch", metadata={"help": "When to save a checkpoint; must fit eval_strategy."}
+    )
+    save_total_limit: int | None = field(
+        default=1, metadata={"help": "Number of checkpoints to keep beside the best."}
+    )
+    load_best_model_at_end: bool = field(default=True, metadata={"help": "End with the weights of the best epoch."})
     metric_for_best_model: str | None = field(
-        default="mae", metadata={"help": "What makes an epoch the best; classifiers: accuracy."}
+        default="mae", metadata={"help": "Validation metric that makes an epoch the best; for classifiers accuracy."}
     )
     restore_callback_states_from_checkpoint: bool = field(
         default=True,
-        metadata={"help": "Or a resumed run would forget how long it has been waiting for a better epoch."},
+        metadata={"help": "Restore callbacks, or a resumed run would forget how long it waits for a better epoch."},
     )
-    per_device_eval_batch_size: int = field(default=64, metadata={"help": "Evaluation holds no gradients."})
+    per_device_eval_batch_size: int = field(
+        default=64, metadata={"help": "Rows per batch in evaluation, which holds no gradients."}
+    )
     remove_unused_columns: bool = field(
-        default=False, metadata={"help": "The collator needs text, words and raw streams."}
+        default=False,
+        metadata={"help": "Remove columns that forward does not take; the collator needs text, words and streams."},
     )
     train_sampling_strategy: str = field(
-        default="group_by_length", metadata={"help": "Batches of like lengths hold little padding."}
+        default="group_by_length",
+        metadata={"help": "Order of the training rows; batches of like lengths hold little padding."},
     )
-    greater_is_better: bool | None = field(default=None, metadata={"help": "None: not for an error."})
+    greater_is_better: bool | None = field(
+        default=None, metadata={"help": "Whether a high metric is good; None for yes, except for errors and the loss."}
+    )
 
     def __post_init__(self) -> None:
         """Fit the defaults to the machine."""

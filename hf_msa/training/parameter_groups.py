@@ -1,42 +1,53 @@
 """Give parameters learning rates of their own, each parameter exactly one."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from torch import nn
 from torch.optim import Optimizer
 
-from hf_msa.errors import MsaError
+from hf_msa.errors import MsaError, RecipeError
 
 
-def match_learning_rates(model: nn.Module, learning_rates: Mapping[str, float]) -> dict[str, float]:
-    """Return the learning rate of every trainable parameter that a pattern names.
+def match_learning_rates(model: nn.Module, learning_rates: Mapping[str, float]) -> dict[str, list[str]]:
+    """Return the names of the trainable parameters that each pattern takes.
 
     Args:
         model: The model.
         learning_rates: Regular expressions, searched for in the parameters' names, and their rates.
 
     Raises:
-        MsaError: When two patterns name one parameter, or a pattern names none that is trained.
+        RecipeError: When two patterns take one parameter, or a pattern takes none that is trained.
     """
-    rates: dict[str, float] = {}
+    taken: dict[str, list[str]] = {}
     owners: dict[str, str] = {}
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-    for pattern, rate in learning_rates.items():
+    for pattern in learning_rates:
         try:
-            found = [name for name in names if re.search(pattern, name)]
+            taken[pattern] = [name for name in names if re.search(pattern, name)]
         except re.error as error:
-            raise MsaError(f"learning_rates: expected a regular expression, got {pattern!r} ({error})") from error
-        if not found:
-            raise MsaError(f"learning_rates: expected patterns of trained parameters, got {pattern!r} that fits none")
-        for name in found:
+            raise RecipeError(f"learning_rates: expected a regular expression, got {pattern!r} ({error})") from error
+        if not taken[pattern]:
+            raise RecipeError(
+                f"learning_rates: expected patterns of trained parameters, got {pattern!r} that fits none"
+            )
+        for name in taken[pattern]:
             if name in owners:
-                raise MsaError(
+                raise RecipeError(
                     f"learning_rates: expected one pattern per parameter, got {owners[name]!r} and {pattern!r} "
                     f"for {name}"
                 )
-            owners[name], rates[name] = pattern, rate
-    return rates
+            owners[name] = pattern
+    return taken
+
+
+def without_numbers(names: Iterable[str]) -> list[str]:
+    """Return names of parameters with one entry for all layers: "layer.*.gate.weight".
+
+    Args:
+        names: As `match_learning_rates` returns them for a pattern.
+    """
+    return list(dict.fromkeys(re.sub(r"(?<=\.)\d+(?=\.)", "*", name) for name in names))
 
 
 def split_parameter_groups(optimizer: Optimizer, model: nn.Module, learning_rates: Mapping[str, float]) -> None:
@@ -46,13 +57,14 @@ def split_parameter_groups(optimizer: Optimizer, model: nn.Module, learning_rate
 
     Args:
         optimizer: As Trainer made it, before its first step.
-        model: Whose parameters it trains.
+        model: The model whose parameters it trains.
         learning_rates: As for `match_learning_rates`.
 
     Raises:
-        MsaError: As `match_learning_rates`, and when a trainable parameter is in no group or in two.
+        RecipeError: As `match_learning_rates`.
     """
-    rates = match_learning_rates(model, learning_rates)
+    taken = match_learning_rates(model, learning_rates)
+    rates = {name: learning_rates[pattern] for pattern, names in taken.items() for name in names}
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     groups = []
     for group in optimizer.param_groups:
@@ -63,11 +75,14 @@ def split_parameter_groups(optimizer: Optimizer, model: nn.Module, learning_rate
     optimizer.param_groups.clear()
     for group in groups:
         optimizer.add_param_group(group)
-    check_parameter_groups(optimizer, model)
 
 
 def check_parameter_groups(optimizer: Optimizer, model: nn.Module) -> None:
     """Refuse an optimizer that forgets a trainable parameter, trains one twice, or trains a frozen one.
+
+    Args:
+        optimizer: The optimizer.
+        model: The model whose parameters it trains.
 
     Raises:
         MsaError: It names the parameter.
@@ -79,4 +94,4 @@ def check_parameter_groups(optimizer: Optimizer, model: nn.Module) -> None:
             raise MsaError(f"optimizer: expected {name} in {expected} parameter groups, got it in {count}")
 
 
-__all__ = ["check_parameter_groups", "match_learning_rates", "split_parameter_groups"]
+__all__ = ["check_parameter_groups", "match_learning_rates", "split_parameter_groups", "without_numbers"]

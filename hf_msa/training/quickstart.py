@@ -78,13 +78,13 @@ def run_demo(folder: Path, seed: int = 1111, report: Report = ignore) -> DemoRes
     majority = np.full_like(labels, np.median(corpus["train"]["label"]))
     metrics = {"majority": mosi_metrics(majority, labels)}
     with tempfile.TemporaryDirectory() as elsewhere:
-        for title, streams, place in (
+        for title, streams, output in (
             ("text only", ["text"], Path(elsewhere) / "text_only"),
             ("text + audio + visual", ["text", "audio", "visual"], folder),
         ):
             recipe = make_recipe(DEMO_RECIPE | {"streams": streams, "seeds": [seed]})
-            train_recipe(recipe, place, title=title, report=report)
-            metrics[title] = read_results(place).runs[0].metrics["test"]
+            train_recipe(recipe, output, title=title, report=report)
+            metrics[title] = read_results(output).runs[0].metrics["test"]
 
     rows = _three_utterances(corpus["test"])
     return DemoResult(
@@ -98,17 +98,17 @@ def run_demo(folder: Path, seed: int = 1111, report: Report = ignore) -> DemoRes
 
 def _three_utterances(test: Dataset) -> list[Mapping[str, Any]]:
     """Pick the first negative, neutral and positive utterance that has all streams."""
-    found: dict[float, Mapping[str, Any]] = {}
+    first: dict[float, Mapping[str, Any]] = {}
     for row in test:
         if len(row["audio"]) and len(row["visual"]) and abs(row["label"]) != 0.2:
-            found.setdefault(float(np.sign(np.round(row["label"] / 2))), row)
-    return [found[sign] for sign in (-1.0, 0.0, 1.0)]
+            first.setdefault(float(np.sign(np.round(row["label"] / 2))), row)
+    return [first[sign] for sign in (-1.0, 0.0, 1.0)]
 
 
 def _predict_in_fresh_process(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Load the saved folder with nothing but transformers and return its predictions."""
-    with tempfile.TemporaryDirectory() as place:
-        lines = write_utterances(rows, Path(place))
+    with tempfile.TemporaryDirectory() as temporary:
+        lines = write_utterances(rows, Path(temporary))
         command = [sys.executable, str(RELOAD_SCRIPT), str(folder), str(lines)]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:

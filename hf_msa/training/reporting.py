@@ -8,18 +8,16 @@ from hf_msa.progress import Progress, Report
 
 
 class ReportingCallback(TrainerCallback):
-    """Report steps, and beside them the latest validation error.
+    """Report steps, and beside them the latest value of the metric that chooses the best epoch.
 
     Args:
         report: Is told.
         task: What is being trained.
-        metric: Name of the evaluation metric to show, as Trainer logs it.
     """
 
-    def __init__(self, report: Report, task: str, metric: str = "eval_mae") -> None:
+    def __init__(self, report: Report, task: str) -> None:
         self.report = report
         self.task = task
-        self.metric = metric
         self.note = ""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -32,8 +30,9 @@ class ReportingCallback(TrainerCallback):
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
         """Remember the metric."""
-        if self.metric in metrics:
-            self.note = f"valid {self.metric.removeprefix('eval_')} {metrics[self.metric]:.3f}"
+        name = str(args.metric_for_best_model).removeprefix("eval_")
+        if f"eval_{name}" in metrics:
+            self.note = f"valid {name} {metrics[f'eval_{name}']:.3f}"
             self.report(Progress(self.task, state.global_step, state.max_steps, self.note))
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -1,10 +1,11 @@
-"""What DeepMLF's second stage takes over from a checkpoint of the first, beside its weights: how streams are read."""
+"""What a second stage takes over from a checkpoint of the first, beside its weights: how streams are read."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from hf_msa.errors import RecipeError
 from hf_msa.pretrained.checkpoint import check_place, load_checkpoint
+
+from .recipe import Recipe
 
 _TAKEN = (
     "audio_dim",
@@ -18,43 +19,43 @@ _TAKEN = (
 )
 
 
-def stage_one_fields(name_or_path: str, streams: Sequence[str], fields: dict[str, Any]) -> dict[str, Any]:
+def stage_one_fields(checkpoint: str, recipe: Recipe, *, fields: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of a processor that reads audio and visual as the processor of stage one does.
 
     The encoder goes on with the normalisation with which it was trained, on whatever corpus that was.
 
     Args:
-        name_or_path: Folder or repository of stage one.
-        streams: Those that stage two is given.
+        checkpoint: Folder or repository of the first stage.
+        recipe: The recipe of the second, which names it.
         fields: Arguments of `from_text_pretrained` as recipe and corpus have them.
 
     Raises:
         OSError: When there is no such repository.
-        RecipeError: When there is no such folder, it is no stage one, was trained without a stream that stage two has,
-            or its features differ in size, in kind, or in what the recipe says of them.
+        RecipeError: When stage one is of another kind, was trained without a stream that stage two has, or its
+            features differ in size, in kind, or in what the recipe says of them.
+        CheckpointError: When there is no such folder.
     """
-    check_place("av_encoder_name_or_path", name_or_path, "; it is a run of stage one, or null for none")
+    key, wanted = recipe.config_class.stage_one_field, recipe.config_class.stage_one_type
+    check_place(key, checkpoint, "; it is a run of stage one, or null for none")
     try:
-        model, processor = load_checkpoint(name_or_path)
+        model, processor = load_checkpoint(checkpoint)
     except OSError as error:
-        raise OSError(
-            f"av_encoder_name_or_path: expected a run of stage one, or null for none, got {name_or_path!r}: {error}"
-        ) from error
-    found = f"in stage one, {name_or_path}"
-    if model.config.model_type != "deepmlf_av":
-        raise RecipeError(f"av_encoder_name_or_path: expected a deepmlf_av, got a {model.config.model_type} {found}")
-    if new := [stream for stream in streams if stream != "text" and stream not in processor.streams]:
-        raise RecipeError(f"streams: expected of audio and visual those {found}, got {', '.join(new)} too")
+        raise OSError(f"{key}: expected a run of stage one, or null for none, got {checkpoint!r}: {error}") from error
+    where = f"in stage one, {checkpoint}"
+    if model.config.model_type != wanted:
+        raise RecipeError(f"{key}: expected a {wanted}, got a {model.config.model_type} {where}")
+    if new := [stream for stream in recipe.streams if stream != "text" and stream not in processor.streams]:
+        raise RecipeError(f"streams: expected of audio and visual those {where}, got {', '.join(new)} too")
     extractor = processor.feature_extractor
-    for key, own in ((key, getattr(extractor, key)) for key in _TAKEN):
-        given = fields.get(key)
-        if key.endswith("_features"):
-            extractor.check_features(**{key: given})
-        elif given is not None and given != own:
-            expected = f"those {found}, or none" if key.endswith("_statistics") else f"{own} as {found}"
-            raise RecipeError(f"{key}: expected {expected}, got {given}")
-        if own is not None:
-            fields = fields | {key: own}
+    for name, trained_with in ((name, getattr(extractor, name)) for name in _TAKEN):
+        given = fields.get(name)
+        if name.endswith("_features"):
+            extractor.check_features(**{name: given})
+        elif given is not None and given != trained_with:
+            expected = f"those {where}, or none" if name.endswith("_statistics") else f"{trained_with} as {where}"
+            raise RecipeError(f"{name}: expected {expected}, got {given}")
+        if trained_with is not None:
+            fields = fields | {name: trained_with}
     return fields
 
 

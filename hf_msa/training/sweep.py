@@ -6,20 +6,26 @@
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from transformers import AutoConfig
+
 from hf_msa.data.named import without_folders
 from hf_msa.errors import RecipeError
 from hf_msa.evaluation.markdown import METRIC_TITLES, markdown_table, mean_and_std, shown_metrics
 from hf_msa.evaluation.results import RESULTS_FILE, Results, read_results, strict_json
+from hf_msa.evaluation.selection import Selection
+from hf_msa.files import write_file
 from hf_msa.progress import Report, ignore
 
-from .recipe import Recipe, cast_value, first_seeds, read_options, read_recipe
-from .run import shareable, train_recipe
+from .recipe import Recipe, first_seeds, read_recipe
+from .run import train_recipe
+from .yaml_values import cast_value, read_options
 
 SWEEP_FILE = "sweep.json"
 
@@ -29,10 +35,10 @@ class Sweep:
     """The runs of a sweep.
 
     Args:
-        name: Of the sweep.
+        name: Name of the sweep.
         corpus: As in `Results`, the same for all runs.
         metric: The validation metric that makes a run the best.
-        best: The name of that run; the test split has no say in it.
+        best: The name of that run, in which the test split has no say; None where the metric is NaN in every run.
         runs: One per combination: `name`, `set` (its settings), `seeds`, `trainable_parameters`, and of the valid and
             the test split mean and deviation of every metric over the seeds.
         command: What was typed.
@@ -42,7 +48,7 @@ class Sweep:
     name: str
     corpus: dict[str, Any]
     metric: str
-    best: str
+    best: str | None
     runs: list[dict[str, Any]]
     command: str
 
@@ -94,6 +100,7 @@ class Sweep:
 def sweep_recipe(
     path: str | Path,
     grid: Sequence[str],
+    *,
     output: str | Path,
     overrides: Sequence[str] = (),
     seeds: int | None = None,
@@ -133,21 +140,18 @@ def sweep_recipe(
     output = Path(output)
     runs: dict[str, Results] = {}
     for name, (_, plan) in plans.items():
-        found = _finished(output / name, plan)
-        if found is None:
-            found = train_recipe(plan, output / name, name, resume=True, report=report, command=command)
-        if found is not None:
-            runs[name] = found
+        results = _finished(output / name, plan)
+        if results is None:
+            results = train_recipe(plan, output / name, resume=True, report=report, command=command)
+        if results is not None:
+            runs[name] = results
     if len(runs) < len(plans):
         return None
     hashes = {run.corpus["sha256"] for run in runs.values()}
     if len(hashes) > 1:
         raise RecipeError(f"output: expected runs on one corpus, got {len(hashes)} in {output}; delete the older runs")
-    sweep = _summarised(output.name, plans, runs, command)
-    output.mkdir(parents=True, exist_ok=True)
-    partial = output / f".{SWEEP_FILE}.partial"
-    partial.write_text(json.dumps(sweep.to_dict(), indent=2) + "\n", encoding="utf-8")
-    partial.replace(output / SWEEP_FILE)
+    sweep = _summarise(output, plans, runs, command=command)
+    write_file(output / SWEEP_FILE, json.dumps(sweep.to_dict(), indent=2) + "\n")
     return sweep
 
 
@@ -193,38 +197,41 @@ def combination_name(settings: dict[str, Any]) -> str:
 def _finished(folder: Path, plan: Recipe) -> Results | None:
     if not (folder / RESULTS_FILE).exists():
         return None
-    found = read_results(folder)
-    expected = json.loads(json.dumps(shareable(plan)))
-    different = sorted(
-        key for key in expected | found.recipe if expected.get(key) != json.loads(json.dumps(found.recipe.get(key)))
-    )
+    results = read_results(folder)
+    expected = json.loads(json.dumps(plan.to_shareable_dict()))
+    different = sorted(key for key in expected | results.recipe if expected.get(key) != results.recipe.get(key))
     if different:
         raise RecipeError(f"output: expected a run of this recipe in {folder}, got another {', '.join(different)}")
-    return found
+    return results
 
 
-def _summarised(
-    name: str, plans: dict[str, tuple[dict[str, Any], Recipe]], runs: dict[str, Results], command: str
+def _summarise(
+    output: Path, plans: dict[str, tuple[dict[str, Any], Recipe]], runs: dict[str, Results], *, command: str
 ) -> Sweep:
     summaries = {key: run.summary() for key, run in runs.items()}
-    known = next(iter(summaries.values()))["valid"]
-    plan = next(iter(plans.values()))[1]
-    metric = str(plan.training.get("metric_for_best_model") or "mae").removeprefix("eval_")
-    if metric not in known:
-        metric = "mae" if "mae" in known else "accuracy"
-    sign = 1 if metric == "mae" else -1
-    best = min(runs, key=lambda key: sign * summaries[key]["valid"][metric]["mean"])
+    (first, run), (_, plan) = next(iter(runs.items())), next(iter(plans.values()))
+    arguments = (plan.training.get(key) for key in ("metric_for_best_model", "greater_is_better"))
+    selection = Selection.of(AutoConfig.from_pretrained(output / first), *arguments)
+    values = {key: summary["valid"][selection.metric]["mean"] for key, summary in summaries.items()}
+    best = selection.best(values)
     rows = [
         {
             "name": key,
             "set": without_folders(plans[key][0]),
-            "seeds": run.seeds,
-            "trainable_parameters": run.model["trainable_parameters"],
+            "seeds": results.seeds,
+            "trainable_parameters": results.model["trainable_parameters"],
             **{split: summaries[key][split] for split in ("valid", "test")},
         }
-        for key, run in runs.items()
+        for key, results in runs.items()
     ]
-    return Sweep(name, next(iter(runs.values())).corpus, metric, best, rows, command)
+    return Sweep(
+        name=output.name,
+        corpus=run.corpus,
+        metric=selection.metric,
+        best=None if math.isnan(values[best]) else best,
+        runs=rows,
+        command=command,
+    )
 
 
 __all__ = ["SWEEP_FILE", "Sweep", "combination_name", "read_grid", "sweep_recipe"]

@@ -102,7 +102,7 @@ def tiny_trainer(folder, model=None, train=None, valid=None, processor=None, cal
     return MsaTrainer(
         tiny_model() if model is None else model,
         tiny_arguments(folder, **arguments),
-        tiny_processor() if processor is None else processor,
+        processing_class=tiny_processor() if processor is None else processor,
         train_dataset=tiny_dataset(32) if train is None else train,
         eval_dataset=tiny_dataset(16, seed=1) if valid is None else valid,
         callbacks=callbacks,

@@ -41,11 +41,11 @@ def processor_of(kind):
     return DeepMLFProcessor(extractor, tiny_processor().tokenizer, streams=streams)
 
 
-def trainer_of(kind, folder, train=None, model=None, **arguments):
+def trainer_of(kind, folder, train=None, model=None, valid=None, **arguments):
     """Return a trainer of plain gradient descent, so that a wrong gradient shows and a tiny one does not."""
     descent = {"optim": "sgd", "learning_rate": 0.05, "max_grad_norm": 0.0, "load_best_model_at_end": False}
     return tiny_trainer(
-        folder, model_of(kind, **model or {}), train, processor=processor_of(kind), **descent | arguments
+        folder, model_of(kind, **model or {}), train, valid, processor=processor_of(kind), **descent | arguments
     )
 
 

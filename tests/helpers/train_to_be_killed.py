@@ -18,7 +18,7 @@ from tiny_corpus import tiny_model, tiny_trainer, weights
 from transformers import TrainerCallback, TrainerState
 
 from hf_msa.training import MsaTrainer, add_lora
-from hf_msa.training.run import last_checkpoint
+from hf_msa.training.run_folder import last_checkpoint
 
 SETTINGS = {"num_train_epochs": 9, "early_stopping_patience": 2, "learning_rates": {"classifier": 0.02}}
 

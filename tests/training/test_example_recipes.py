@@ -1,14 +1,18 @@
 """Every recipe of examples/configs trains on a corpus of the name, layout and sizes that it is written for."""
 
+import functools
 import math
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
+from datasets import DatasetDict
 from tiny_run import SIZES, corpus_content, write_decoder, write_text_model
 from transformers import BertTokenizer
 
+from hf_msa.data import named
+from hf_msa.data.sample_corpus import load_sample_corpus
 from hf_msa.training import read_recipe, train_recipe
 
 RECIPES = sorted((Path(__file__).parents[2] / "examples" / "configs").glob("*.yaml"))
@@ -57,44 +61,67 @@ def write_pickle(root, name, text_model):
             part["regression_labels"] = part["regression_labels"] / 3
             for modality in "TAV":
                 part[f"regression_labels_{modality}"] = part["regression_labels"]
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(pickle.dumps(content, 4))
 
 
 @pytest.fixture(scope="module")
-def text_model(tmp_path_factory):
-    return write_text_model(tmp_path_factory.mktemp("text"), num_hidden_layers=6)  # as MiniLM
+def place(tmp_path_factory):
+    """Return the folder in which the recipes find corpora, text models and the runs of first stages."""
+    folder = tmp_path_factory.mktemp("recipes")
+    write_text_model(folder / "encoder", num_hidden_layers=6)  # as MiniLM
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HF_MSA_CORPORA", str(folder))
+        patched.chdir(folder)
+        patched.setattr(named, "load_sample_corpus", few_rows)
+        yield folder
 
 
-def shortened(path, text_model, folder):
-    """Return a recipe of one seed and two steps, with a small text model of its own kind."""
+def few_rows():
+    """Return as many rows of the sample corpus as the written corpora have."""
+    splits = load_sample_corpus()
+    return DatasetDict({split: splits[split].select(range(size)) for split, size in SIZES.items()})
+
+
+def shortened(path, folder):
+    """Return a recipe of one seed and two steps, with a small text model of its own kind and its corpus."""
     name = read_recipe(path).text_model
+    text_model = folder / "encoder"
     if name in DECODERS:
-        text_model = write_decoder(folder / path.stem, *DECODERS[name])
+        text_model = folder / name.replace("/", "_")
+        if not text_model.exists():
+            write_decoder(text_model, *DECODERS[name])
     recipe = read_recipe(path, [f"text_model={text_model}", "max_steps=2", "per_device_train_batch_size=4"])
-    recipe.seeds = [1]
+    recipe.seeds, recipe.measure_train = [1], False
+    if recipe.corpus != "sample" and not (folder / recipe.corpus).exists():
+        if recipe.corpus.endswith(".pkl"):
+            write_pickle(folder, recipe.corpus, folder / "encoder")
+        else:
+            write_label_csv(folder / recipe.corpus)
     return recipe
 
 
+@pytest.fixture(scope="module")
+def train(place):
+    """Return what trains a recipe, each once: one first stage serves all second stages that name it."""
+
+    @functools.cache
+    def train_once(path):
+        recipe = shortened(path, place)
+        if recipe.stage_one is not None:  # where `hf-msa train` puts the run of the recipe of that name
+            first, _ = train_once(path.with_name(f"{Path(recipe.stage_one).name}.yaml"))
+            assert first.corpus == recipe.corpus
+        return recipe, train_recipe(recipe, Path("runs") / path.stem)
+
+    return train_once
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_a_recipe_trains_on_a_corpus_of_its_layout(path, text_model, tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_MSA_CORPORA", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    recipe = shortened(path, text_model, tmp_path)
-    if recipe.corpus.endswith(".pkl"):
-        write_pickle(tmp_path, recipe.corpus, text_model)
-    elif recipe.corpus != "sample":
-        write_label_csv(tmp_path / recipe.corpus)
-    stage_one = recipe.model.get("av_encoder_name_or_path")
-    if stage_one is not None:  # where `hf-msa train` puts the run of the recipe of that name
-        first = shortened(path.with_name(f"{Path(stage_one).name}.yaml"), text_model, tmp_path)
-        assert first.corpus == recipe.corpus
-        train_recipe(first, stage_one)
-    results = train_recipe(recipe, tmp_path / "run")
+def test_a_recipe_trains_on_a_corpus_of_its_layout(path, train):
+    recipe, results = train(path)
     assert math.isfinite(results.runs[0].metrics["test"]["mae"])
-    if recipe.corpus != "sample":
-        assert results.corpus["rows"] == SIZES
-        assert results.corpus["name"] == recipe.corpus
+    assert results.corpus["rows"] == SIZES
+    assert results.corpus["name"] == recipe.corpus
     dims = DIMS.get(recipe.corpus.split("/")[0])
     if dims is not None:
         assert (results.model["config"]["audio_dim"], results.model["config"]["visual_dim"]) == dims

@@ -6,7 +6,7 @@ from tiny_corpus import tiny_arguments, tiny_model, tiny_trainer
 from transformers import TrainerCallback
 
 from hf_msa.training import add_lora
-from hf_msa.training.parameter_groups import check_parameter_groups, match_learning_rates
+from hf_msa.training.parameter_groups import check_parameter_groups, match_learning_rates, without_numbers
 
 RATES = {r"classifier": 0.005, r"\.gate\.": 0.0}
 
@@ -114,11 +114,16 @@ def test_a_rate_below_zero_is_refused(tmp_path, rate):
         tiny_arguments(tmp_path, learning_rates={"gate": rate})
 
 
-def test_rates_are_matched_with_parameters_that_train():
+def test_patterns_take_the_parameters_that_train():
     model = tiny_model()
-    found = match_learning_rates(model, {"classifier": 0.1})
-    assert found == {name: 0.1 for name in trainable(model) if "classifier" in name}
-    assert len(found) > 3
+    taken = match_learning_rates(model, {"classifier": 0.1})
+    assert set(taken["classifier"]) == {name for name in trainable(model) if "classifier" in name}
+    assert len(taken["classifier"]) > 3
+
+
+def test_the_names_of_all_layers_are_one_name():
+    names = ["a.0.gate.weight", "a.0.gate.bias", "a.1.gate.weight", "a.1.gate.bias", "b2.bias"]
+    assert without_numbers(names) == ["a.*.gate.weight", "a.*.gate.bias", "b2.bias"]
 
 
 def test_an_optimizer_that_trains_other_parameters_than_the_model_has_is_refused():

@@ -14,7 +14,7 @@ from tiny_corpus import tiny_dataset, tiny_trainer, weights
 from train_to_be_killed import Steps, make_trainer
 from transformers import TrainerCallback
 
-from hf_msa.training.run import last_checkpoint
+from hf_msa.training.run_folder import last_checkpoint
 
 SCRIPT = Path(__file__).parents[1] / "helpers" / "train_to_be_killed.py"
 STEPS_PER_EPOCH = 4  # 32 rows in batches of 8

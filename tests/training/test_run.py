@@ -1,6 +1,5 @@
 """Training runs from recipe to results.json, on a tiny text model and a tiny corpus."""
 
-import gc
 import json
 import shutil
 from types import SimpleNamespace
@@ -20,22 +19,15 @@ from hf_msa.evaluation import evaluate_checkpoint, mosi_metrics
 from hf_msa.evaluation.predictions import read_predictions
 from hf_msa.evaluation.results import read_results
 from hf_msa.pretrained.checkpoint import load_checkpoint
-from hf_msa.progress import ignore
+from hf_msa.training import build as build_module
 from hf_msa.training import run as run_module
+from hf_msa.training.build import Builder
 from hf_msa.training.recipe import make_recipe
-from hf_msa.training.run import last_checkpoint, train_recipe
+from hf_msa.training.run import train_recipe
+from hf_msa.training.run_folder import last_checkpoint
 
 SPLITS = ("train", "valid", "test")
 MOSI = ["mae", "corr", "acc_2_has0", "f1_has0", "acc_2_non0", "f1_non0", "acc_5", "acc_7"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def little_garbage():
-    """Let the collections that end every training look at what the training left, not at all of transformers."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +98,9 @@ def test_a_run_is_a_checkpoint_with_results_predictions_and_a_checkpoint_per_see
     top = {path.name for path in trained.folder.iterdir()}
     of_a_seed = {path.name for path in (trained.folder / "seeds" / "3").iterdir()}
     assert {"config.json", "model.safetensors", "processor_config.json", "tokenizer.json"} <= of_a_seed
-    assert top == of_a_seed | {"results.json", "predictions.parquet", "seeds"}
-    assert sorted(path.name for path in (trained.folder / "seeds").iterdir()) == ["3", "4"]
+    assert top == of_a_seed | {"results.json", "predictions.parquet", "seeds", "logs"}
+    for folder in ("seeds", "logs"):
+        assert sorted(path.name for path in (trained.folder / folder).iterdir()) == ["3", "4"]
 
 
 def test_the_results_hold_every_metric_of_every_split_and_seed(trained):
@@ -137,6 +130,10 @@ def test_the_results_say_what_it_takes_to_repeat_them(trained, corpus):
     assert 0 < results.model["trainable_parameters"] < results.model["parameters"]
     assert results.model["config"]["audio_dim"] == 3
     assert results.model["config"]["gate_rank"] == 2
+    (names,) = results.model["learning_rates"].values()
+    assert [name.rpartition("pgf_net.")[2] for name in names] == [
+        f"fusion_layers.*.fusion.modules_to_save.default.gate.proj.*.{kind}" for kind in ("weight", "bias")
+    ]
 
 
 def test_the_results_are_strict_json_that_names_no_folder_of_this_machine(trained):
@@ -153,7 +150,7 @@ def test_no_value_of_a_recipe_names_a_folder_of_this_machine(recipe):
         corpus_options={"tokenizer": "/home/me/bert/base", "audio_rate": 3},
         lr_scheduler_kwargs={"places": ["/home/me/a/b", "user/name"]},
     )
-    values = run_module.shareable(made)
+    values = made.to_shareable_dict()
     assert "/home" not in json.dumps(values)
     assert values["corpus_options"] == {"tokenizer": "bert/base", "audio_rate": 3}
     assert values["lr_scheduler_kwargs"] == {"places": ["a/b", "user/name"]}
@@ -214,8 +211,8 @@ def test_the_processor_is_fitted_on_the_training_rows(trained):
 
 
 def test_the_same_seed_gives_the_same_numbers_alone_or_after_another(trained, recipe, tmp_path, monkeypatch):
-    make, made = run_module._Run.make_model, []
-    monkeypatch.setattr(run_module._Run, "make_model", lambda self, seed: made.append(seed) or make(self, seed))
+    build, made = Builder.build_model, []
+    monkeypatch.setattr(Builder, "build_model", lambda self, seed: made.append(seed) or build(self, seed))
     alone = train_recipe(recipe(seeds=[4], learning_rates={"gate": 1e-3}), tmp_path / "run")
     assert made == [4]  # a large text model is loaded once for a seed, and never only to be described
     assert alone.model == trained.results.model
@@ -261,7 +258,7 @@ def test_a_run_on_text_alone_never_sees_the_other_streams(text_only, tmp_path):
 
 def test_the_processor_of_a_run_knows_its_streams_and_only_their_statistics(recipe, tmp_path):
     made = recipe(streams=["visual"])
-    processor = run_module._Run(made, open_corpus(made.corpus), tmp_path, "run", ignore).processor
+    processor = Builder(made, open_corpus(made.corpus)).processor
     assert processor.streams == ["visual"]
     assert processor.feature_extractor.visual_statistics["mean"] != [0, 0]
     assert processor.feature_extractor.audio_statistics == {"mean": [0] * 3, "std": [1] * 3}
@@ -292,7 +289,7 @@ def test_without_lora_the_text_model_stays_as_it_was(text_only, text_model):
 
 
 def test_training_goes_on_from_a_checkpoint_and_needs_no_text_model(trained, recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "offline_text_model", lambda: pytest.fail("nobody needs it"))
+    monkeypatch.setattr(build_module, "offline_text_model", lambda: pytest.fail("nobody needs it"))
     made = recipe(
         text_model="offline", initial_checkpoint=str(trained.folder), model={}, processor={}, learning_rate=0.0
     )
@@ -346,13 +343,6 @@ def test_epochs_are_counted_as_they_were_trained(recipe, tmp_path):
     assert results.runs[0].epochs == pytest.approx(7 / 3, abs=0.01)  # 12 rows are 3 batches of 4
     steps = results.runs[0].best_epoch * 3
     assert min(abs(steps - step) for step in (2, 4, 6)) < 0.05
-
-
-@pytest.mark.parametrize(("metric", "greater"), [("loss", False), ("eval_corr", True), ("acc_7", True)])
-def test_the_metric_that_chooses_epochs_chooses_seeds(trained, recipe, tmp_path, metric, greater):
-    made = recipe(metric_for_best_model=metric)
-    found = run_module._Run(made, open_corpus(made.corpus), tmp_path, "run", ignore).selection
-    assert found == ("mae" if metric == "loss" else metric.removeprefix("eval_"), greater)
 
 
 # What is refused, before anything is written
@@ -450,6 +440,10 @@ def test_a_killed_run_that_is_resumed_ends_as_if_nothing_had_happened(recipe, tm
     resumed = train_recipe(made, tmp_path / "killed", resume=True)
     assert [one.metrics for one in resumed.runs] == [one.metrics for one in whole.runs]
     assert [one.epochs for one in resumed.runs] == [2, 2]
+    for history in (tmp_path / folder / "logs" / "4" / "history.jsonl" for folder in ("whole", "killed")):
+        lines = [json.loads(line) for line in history.read_text().splitlines()]
+        assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4, 5, 6]
+        assert [line["step"] for line in lines if "eval_mae" in line] == [3, 6]
     assert resumed.model == whole.model
     assert (tmp_path / "killed/seeds/3/model.safetensors").stat().st_mtime_ns == first  # it was not trained again
     assert sorted(path.name for path in (tmp_path / "killed" / "seeds").iterdir()) == ["3", "4"]
@@ -488,6 +482,14 @@ def test_half_a_checkpoint_of_a_trainer_is_passed_over(tmp_path):
         if state is not None:
             (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
     assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-9")
+
+
+def test_what_a_run_reports_to_goes_into_its_folder(recipe, tmp_path):
+    train_recipe(recipe(report_to=["tensorboard"], num_train_epochs=0.3), tmp_path / "run")
+    (events, history) = sorted((tmp_path / "run" / "logs" / "3").iterdir())
+    assert events.name.startswith("events.out.tfevents.")
+    assert history.name == "history.jsonl"
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 @pytest.mark.parametrize("is_new", [True, False])

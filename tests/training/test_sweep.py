@@ -52,12 +52,15 @@ def test_the_best_is_chosen_by_validation_alone(swept):
 
 def test_finished_runs_are_not_trained_again(place, swept, monkeypatch):
     trained = []
-    monkeypatch.setattr(sweep_module, "train_recipe", lambda *arguments, **_: trained.append(arguments[2]))
-    again = sweep_recipe(place / "tiny.yaml", GRID, place / "out", seeds=1, command=swept["command"])
+    monkeypatch.setattr(sweep_module, "train_recipe", lambda recipe, output, **_: trained.append(output.name))
+    again = sweep_recipe(place / "tiny.yaml", GRID, output=place / "out", seeds=1, command=swept["command"])
     assert again.to_dict() == swept
     assert (
         sweep_recipe(
-            place / "tiny.yaml", ["model.use_gate=true,false", "learning_rate=1e-2,1e-3"], place / "out", seeds=1
+            place / "tiny.yaml",
+            ["model.use_gate=true,false", "learning_rate=1e-2,1e-3"],
+            output=place / "out",
+            seeds=1,
         )
         is None
     )
@@ -66,7 +69,7 @@ def test_finished_runs_are_not_trained_again(place, swept, monkeypatch):
 
 def test_a_folder_with_runs_of_another_recipe_is_refused(place, swept):
     with pytest.raises(ValueError, match=r"output: expected a run of this recipe in .*, got another seeds"):
-        sweep_recipe(place / "tiny.yaml", GRID, place / "out", seeds=2)
+        sweep_recipe(place / "tiny.yaml", GRID, output=place / "out", seeds=2)
 
 
 def test_a_card_shows_the_sweep(place, swept):

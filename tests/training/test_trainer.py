@@ -1,8 +1,9 @@
 """MsaTrainer: what it adds to Trainer, and that what Trainer promises still holds."""
 
+import numpy as np
 import pytest
 import torch
-from tiny_corpus import tiny_arguments, tiny_dataset, tiny_model, tiny_processor, tiny_trainer, weights
+from tiny_corpus import tiny_arguments, tiny_dataset, tiny_model, tiny_processor, tiny_trainer, weights, with_labels
 from tiny_kinds import KINDS, fixed_directions, model_of, trainer_of
 from transformers import (
     AutoModelForSequenceClassification,
@@ -15,7 +16,8 @@ from transformers import (
 
 from hf_msa import PGFNetForSequenceClassification, PGFNetProcessor
 from hf_msa.data.lengths import LENGTH, add_lengths
-from hf_msa.training import add_lora
+from hf_msa.errors import CorpusError, RecipeError
+from hf_msa.training import MsaTrainer, add_lora
 
 NOT_SAVED = {"eval_strategy": "no", "save_strategy": "no"}
 
@@ -232,3 +234,88 @@ def test_rows_that_bring_their_lengths_are_grouped_by_these(tmp_path):
     train = tiny_dataset(32).add_column(LENGTH, list(range(32)))
     trainer = tiny_trainer(tmp_path, train=train)
     assert list(trainer.train_dataset[LENGTH]) == list(range(32))
+
+
+def classified(rows):
+    """Return rows whose labels are 0, 1 and 2 in place of below, at and above zero."""
+    return with_labels(rows, [int(np.sign(label)) + 1 for label in rows["label"]])
+
+
+def test_a_fresh_model_may_come_from_a_function(tmp_path):
+    trainer = MsaTrainer(
+        model_init=lambda: tiny_model(),
+        args=tiny_arguments(tmp_path, max_steps=1, **NOT_SAVED),
+        processing_class=tiny_processor(),
+        train_dataset=tiny_dataset(8),
+        eval_dataset=tiny_dataset(8, seed=1),
+    )
+    trainer.train()
+    once = weights(trainer.model)
+    trainer.train()
+    assert_same_weights(weights(trainer.model), once, atol=0, rtol=0)
+    assert "eval_mae" in trainer.evaluate()
+    with pytest.raises(CorpusError, match="train_dataset: audio: expected"):
+        MsaTrainer(
+            model_init=lambda: tiny_model(),
+            args=tiny_arguments(tmp_path, **NOT_SAVED),
+            processing_class=tiny_processor(),
+            train_dataset=tiny_dataset(8, audio_dim=9),
+        )
+
+
+@pytest.mark.parametrize("kind", ["pgf_net", "agfn"])
+def test_label_smoothing_changes_the_cross_entropy_of_a_classifier_and_no_other_part_of_its_loss(kind, tmp_path):
+    rows = classified(tiny_dataset(8))
+    losses = {}
+    for smoothing in (0.0, 0.2):
+        trainer = trainer_of(
+            kind, tmp_path, rows, {"num_labels": 3}, valid=rows, label_smoothing_factor=smoothing, **NOT_SAVED
+        )
+        inputs = trainer.data_collator([rows[i] for i in range(8)])
+        trainer.model.train()
+        with fixed_directions():
+            losses[smoothing], outputs = trainer.compute_loss(trainer.model, dict(inputs), return_outputs=True)
+    likelihoods = outputs.logits.float().log_softmax(dim=-1)
+    expected = 0.2 * (likelihoods[torch.arange(8), inputs["labels"].long()] - likelihoods.mean(dim=-1)).mean()
+    torch.testing.assert_close(losses[0.2] - losses[0.0], expected)
+    assert (outputs.losses is None) == (kind == "pgf_net")
+
+
+def test_label_smoothing_of_a_regression_is_refused(tmp_path):
+    with pytest.raises(RecipeError, match="label_smoothing_factor: expected 0, since a regression has no classes"):
+        tiny_trainer(tmp_path, label_smoothing_factor=0.1)
+
+
+@pytest.mark.parametrize("kind", ["pgf_net", "agfn", "deepmlf"])
+def test_neftune_adds_noise_to_the_tokens_of_every_model_that_reads_text(kind, tmp_path):
+    rows, trained = tiny_dataset(8), {}
+    for alpha in (None, 5.0):
+        trainer = trainer_of(kind, tmp_path, rows, neftune_noise_alpha=alpha, max_steps=1, **NOT_SAVED)
+        with fixed_directions():
+            trainer.train()
+        trained[alpha] = weights(trainer.model)
+    assert any(not torch.equal(value, trained[None][name]) for name, value in trained[5.0].items())
+
+
+def test_neftune_is_refused_where_no_text_is_read(tmp_path):
+    processor = tiny_processor()
+    processor.streams = ["audio", "visual"]
+    for trainer in (
+        lambda: trainer_of("deepmlf_av", tmp_path, neftune_noise_alpha=5.0),
+        lambda: tiny_trainer(tmp_path, processor=processor, neftune_noise_alpha=5.0),
+    ):
+        with pytest.raises(RecipeError, match="neftune_noise_alpha: expected null, since this model is given no text"):
+            trainer()
+
+
+def test_metrics_of_the_users_own_choose_the_best_epoch(tmp_path):
+    trainer = MsaTrainer(
+        tiny_model(),
+        tiny_arguments(tmp_path, metric_for_best_model="even", num_train_epochs=1),
+        processing_class=tiny_processor(),
+        train_dataset=tiny_dataset(8),
+        eval_dataset=tiny_dataset(8, seed=1),
+        compute_metrics=lambda predicted: {"even": 2.0},
+    )
+    trainer.train()
+    assert trainer.state.best_metric == 2
