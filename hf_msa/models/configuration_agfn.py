@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
 
-from .configuration_msa import MsaConfig
+from .configuration_msa import MsaConfig, Paper, PaperResult
 from .errors_msa import MsaError
 
 
@@ -50,6 +50,25 @@ class AGFNConfig(MsaConfig):
         "AutoProcessor": "processing_agfn.AGFNProcessor",
     }
     supported_text_models: ClassVar[tuple[str, ...]] = ("bert", "roberta", "xlm-roberta", "electra")
+    paper: ClassVar[Paper | None] = Paper(
+        name="AGFN",
+        title="Adaptive Gated Fusion Network",
+        authors=("Wu, Han", "Sun, Yanming", "Yang, Yunhe", "Wong, Derek F."),
+        year=2025,
+        arxiv="2510.01677",
+        results=(
+            PaperResult(
+                "mosi",
+                {"mae": 0.7102, "acc_2_has0": 0.8275, "f1_has0": 0.8268, "acc_7": 0.4869},
+                "BERT-base, mean of 3 seeds",
+            ),
+            PaperResult(
+                "mosei",
+                {"mae": 0.5357, "acc_2_has0": 0.8401, "f1_has0": 0.8411, "acc_7": 0.5430},
+                "BERT-base, mean of 3 seeds",
+            ),
+        ),
+    )
 
     hidden_size: int = 128
     audio_encoder: Literal["lstm", "transformer", "mean"] = "lstm"
@@ -87,6 +106,11 @@ class AGFNConfig(MsaConfig):
         for name in ("encoder_dropout", "attention_dropout", "classifier_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise MsaError(f"{name}: expected a rate in [0, 1), got {getattr(self, name)}")
+
+    @property
+    def has_gates(self) -> bool:
+        """Whether `output_gates` gives gates."""
+        return self.gate_variant != "concat"
 
     @property
     def fused_size(self) -> int:

@@ -8,7 +8,7 @@ from transformers import AutoConfig
 from transformers.configuration_utils import SubConfigSpec
 
 from .configuration_deepmlf_av import AudioVisualFields
-from .configuration_msa import MsaConfig
+from .configuration_msa import MsaConfig, Paper, PaperResult
 from .errors_msa import MsaError
 
 
@@ -66,6 +66,21 @@ class DeepMLFConfig(MsaConfig, AudioVisualFields):
         "AutoProcessor": "processing_deepmlf.DeepMLFProcessor",
     }
     supported_text_models: ClassVar[tuple[str, ...]] = ("gpt2", "llama", "qwen2", "qwen3")
+    trains_with_lora: ClassVar[bool] = False  # it has its own, inside of the MM blocks
+    stage_one_field: ClassVar[str | None] = "av_encoder_name_or_path"
+    stage_one_type: ClassVar[str | None] = "deepmlf_av"
+    paper: ClassVar[Paper | None] = Paper(
+        name="DeepMLF",
+        title="DeepMLF: Multimodal Language Model with Learnable Tokens for Deep Fusion in Sentiment Analysis",
+        authors=("Georgiou, Efthymios", "Katsouros, Vassilis", "Avrithis, Yannis", "Potamianos, Alexandros"),
+        year=2025,
+        arxiv="2504.11082",
+        # The paper's own tables were not at hand; these stand in a later paper of the same group.
+        results=(
+            PaperResult("mosei", {"acc_2_non0": 0.8677, "f1_non0": 0.8677}, "as arXiv 2607.12686 quotes it"),
+            PaperResult("sims", {"acc_2": 0.8258, "f1": 0.8277}, "as arXiv 2607.12686 quotes it"),
+        ),
+    )
 
     fusion_layers: list[int] | tuple[int, ...] = (3, 5, 7, 8, 9, 10, 11)
     num_fusion_tokens: int = 12
@@ -132,6 +147,11 @@ class DeepMLFConfig(MsaConfig, AudioVisualFields):
         for name in ("fusion_loss_weight", "av_loss_weight", "text_loss_weight", "lm_loss_weight"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise MsaError(f"{name}: expected 0 or more, got {getattr(self, name)}")
+
+    @property
+    def has_gates(self) -> bool:
+        """Whether `output_gates` gives gates; here they are learned numbers, which no utterance moves."""
+        return self.gate_type != "none"
 
     @property
     def context_length(self) -> int:

@@ -74,6 +74,7 @@ class DeepMLFAudioVisualConfig(MsaConfig, AudioVisualFields):
         "AutoModelForSequenceClassification": "modeling_deepmlf_av.DeepMLFAudioVisualEncoder",
         "AutoProcessor": "processing_deepmlf.DeepMLFProcessor",
     }
+    trains_with_lora: ClassVar[bool] = False  # there is no text model to put it on
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Check sizes and ranges."""

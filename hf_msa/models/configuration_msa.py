@@ -7,7 +7,7 @@ live in the recipes.
 
 import math
 from dataclasses import fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import transformers
 from huggingface_hub.dataclasses import strict
@@ -40,6 +40,40 @@ _TRANSFORMERS_KEYS = frozenset(
         "transformers_weights",
     }
 )
+
+
+class PaperResult(NamedTuple):
+    """A row of a paper's main table.
+
+    Args:
+        corpus: "mosi", "mosei" or "sims".
+        metrics: By our names, in our units: an accuracy is a share, not a percentage.
+        setting: Text model, seeds, and what else must be known to compare.
+    """
+
+    corpus: str
+    metrics: dict[str, float]
+    setting: str
+
+
+class Paper(NamedTuple):
+    """Where a model comes from: what a card cites, and which results it sets beside ours.
+
+    Args:
+        name: Of the model.
+        title: Of the paper.
+        authors: As BibTeX wants them, "Family, Given".
+        year: Of the paper.
+        arxiv: Its number there.
+        results: What it reports.
+    """
+
+    name: str
+    title: str
+    authors: tuple[str, ...]
+    year: int
+    arxiv: str
+    results: tuple[PaperResult, ...] = ()
 
 
 _ENCODERS = ("bert", "roberta", "xlm-roberta", "electra")
@@ -89,6 +123,13 @@ class MsaConfig(PreTrainedConfig):
     # Filled by each model: what `auto_map` says in its checkpoints, and which text models it can be built on.
     exported_classes: ClassVar[dict[str, str]] = {}
     supported_text_models: ClassVar[tuple[str, ...]] = ()
+    # Where the model comes from; None for one that no paper describes.
+    paper: ClassVar[Paper | None] = None
+    # Whether training may put LoRA on the text model.
+    trains_with_lora: ClassVar[bool] = True
+    # For a model that is trained in two stages: the field that names the checkpoint of the first, and its model type.
+    stage_one_field: ClassVar[str | None] = None
+    stage_one_type: ClassVar[str | None] = None
 
     text_config: Any = None
     text_model_name_or_path: str | None = None
@@ -139,6 +180,16 @@ class MsaConfig(PreTrainedConfig):
         if getattr(self.text_config, "is_decoder", False) and self.text_config.model_type in _ENCODERS:
             raise MsaError("text_config: expected an encoder, got is_decoder=True")
 
+    @property
+    def has_text_model(self) -> bool:
+        """Whether there is a text model inside, which can be run by itself."""
+        return self.text_config is not None
+
+    @property
+    def has_gates(self) -> bool:
+        """Whether `output_gates` gives gates; a variant without them, under whatever name, says False."""
+        return False
+
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> tuple[dict, dict]:
         """Read a config.json and refuse one of another model, where transformers only warns and goes on."""
@@ -174,4 +225,4 @@ class MsaConfig(PreTrainedConfig):
         return super().to_diff_dict() | {"id2label": self.id2label, "label2id": self.label2id}
 
 
-__all__ = ["MsaConfig"]
+__all__ = ["MsaConfig", "Paper", "PaperResult"]

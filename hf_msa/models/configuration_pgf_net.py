@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
 
-from .configuration_msa import MsaConfig
+from .configuration_msa import MsaConfig, Paper, PaperResult
 from .errors_msa import MsaError
 
 
@@ -47,6 +47,14 @@ class PGFNetConfig(MsaConfig):
         "AutoProcessor": "processing_pgf_net.PGFNetProcessor",
     }
     supported_text_models: ClassVar[tuple[str, ...]] = ("bert", "roberta", "xlm-roberta", "electra")
+    paper: ClassVar[Paper | None] = Paper(
+        name="PGF-Net",
+        title="PGF-Net: A Progressive Gated-Fusion Framework for Efficient Multimodal Sentiment Analysis",
+        authors=("Wen, Bin", "Tan, Tien-Ping"),
+        year=2025,
+        arxiv="2508.15852",
+        results=(PaperResult("mosi", {"mae": 0.691, "f1_non0": 0.869}, "BERT-base, seeds not stated"),),
+    )
 
     fusion_start_layer: int = 0
     use_cross_attention: bool = True
@@ -95,6 +103,11 @@ class PGFNetConfig(MsaConfig):
         for name in ("adapter_dropout", "classifier_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise MsaError(f"{name}: expected a rate in [0, 1), got {getattr(self, name)}")
+
+    @property
+    def has_gates(self) -> bool:
+        """Whether `output_gates` gives gates."""
+        return self.use_gate
 
     @property
     def num_fusion_layers(self) -> int:

@@ -3,6 +3,13 @@ r"""AGFN: two gates that weigh text, audio and visual by how certain and how imp
 Paper: AGFN, "Adaptive Gated Fusion Network", Han Wu, Yanming Sun, Yunhe Yang and Derek F. Wong, arXiv 2510.01677. No
 code of the authors is known.
 
+A missing modality gets weight 0 in both gates and is read by no one. A text of nothing but the tokenizer's two special
+tokens, as the processor leaves a missing one, counts as missing.
+
+The layers are in `layers_agfn.py`.
+
+Diagram:
+
      text                 audio               visual
        |                    |                    |
    BERT, W_t           BiLSTM             BiLSTM                 h_T, h_A, h_V
@@ -22,15 +29,13 @@ code of the authors is known.
                             |
                          h_fused ---- f ----> score        + lambda MSE(f(h + r), f(h)), while training
 
-Choices where the paper is open ("ours" in the configuration): the width, one z for both gates (the paper has one
-symbol), softmax of a state as its distribution and entropy divided by log D, keys and values of the attention from
-both other modalities, mean pooling. What the paper's ablation rows mean is unclear, since labels and text contradict
-each other; `gate_variant` names what is there.
+Differences from the paper:
 
-A missing modality gets weight 0 in both gates and is read by no one. A text of nothing but the tokenizer's two special
-tokens, as the processor leaves a missing one, counts as missing.
-
-The layers are in `layers_agfn.py`.
+- Ours where the paper is open, as the configuration says: the width, one z for both gates (the paper has one symbol),
+  softmax of a state as its distribution and entropy divided by log D, keys and values of the attention from both other
+  modalities, mean pooling.
+- What the paper's ablation rows mean is unclear, since labels and text contradict each other; `gate_variant` names what
+  is there.
 
 Shapes: B batch, L text length, T frames, F raw feature size, D width, M modalities, C classes.
 """
@@ -309,6 +314,11 @@ class AGFNForSequenceClassification(AGFNPreTrainedModel):
             gates=output.gates,
         )
 
+    @property
+    def can_explain(self) -> bool:
+        """Whether there are gates to read the shares from."""
+        return self.config.has_gates
+
     @torch.no_grad()
     def explain(self, **batch: Tensor) -> MsaExplanation:
         """Return the scores with the share of each stream, read from the gates; there is no share per word.
@@ -322,7 +332,7 @@ class AGFNForSequenceClassification(AGFNPreTrainedModel):
         Raises:
             MsaError: In the variant without gates.
         """
-        if self.config.gate_variant == "concat":
+        if not self.can_explain:
             raise MsaError("explain: expected a model with gates, got gate_variant='concat'")
         with evaluating(self):
             output = self(**batch, output_gates=True, return_dict=True)

@@ -4,6 +4,17 @@ Paper: DeepMLF, "Multimodal Language Model with Learnable Tokens for Deep Fusion
 Georgiou, Vassilis Katsouros, Yannis Avrithis and Alexandros Potamianos, arXiv 2504.11082; here after the authors'
 code (efthymisgeo/deepmlf).
 
+Fusion tokens stand behind the text, so that causal attention lets them read it and never the other way round: the
+text's states do not depend on the streams.
+
+The text below the first MM block, and with `ffn_on_text=False` all of it, needs no gradient: it runs first, without
+one, and fusion tokens follow over its keys and values.
+
+The layers are in `layers_deepmlf.py` and `av_encoder_deepmlf.py`, the language model's handling in
+`decoder_deepmlf.py`.
+
+Diagram:
+
      text tokens            n fusion tokens          audio, visual
         |  SeqAug                  |                       |
         '------- [X ; F] ----------'              AudioVisualEncoder, LN
@@ -20,25 +31,22 @@ code (efthymisgeo/deepmlf).
          |            |           |                        |
       fusion head  text head   av head       their losses, and next-token loss of X, are added in training
 
-Fusion tokens stand behind the text, so that causal attention lets them read it and never the other way round: the
-text's states do not depend on the streams.
+Differences from the paper:
 
-What is not the authors' (ours): positions are counted from the mask, so fusion tokens follow the last real token,
-where the authors count through the padding; streams are aligned from their true length and a missing one adds
-nothing; a text without tokens is read as the beginning-of-sequence token; SeqAug permutes real positions only; what
-the last token of a padded row should predict is the padding id whatever stands there. What is theirs and odd is a
-field of the configuration.
-
-The text below the first MM block, and with `ffn_on_text=False` all of it, needs no gradient: it runs first, without
-one, and fusion tokens follow over its keys and values.
-
-The layers are in `layers_deepmlf.py` and `av_encoder_deepmlf.py`, the language model's handling in
-`decoder_deepmlf.py`.
+- Positions are counted from the mask, so fusion tokens follow the last real token, where the authors count through the
+  padding.
+- Streams are aligned from their true length, and a missing one adds nothing.
+- A text without tokens is read as the beginning-of-sequence token.
+- SeqAug permutes real positions only.
+- What the last token of a padded row should predict is the padding id, whatever stands there.
+- What is the authors' and odd is a field of the configuration.
 
 Shapes: B batch, L text length, n fusion tokens, T audiovisual steps, F raw feature size, D width, C classes.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -55,6 +63,7 @@ from .decoder_deepmlf import (
     embed_positions,
     final_norm,
     language_model_layers,
+    last_token,
     next_token_loss,
     position_arguments,
     positions_of,
@@ -71,6 +80,7 @@ from .modeling_msa import (
     masked_stream,
     msa_loss,
 )
+from .streams_msa import FRAME_STREAMS
 
 if TYPE_CHECKING:
     # As in modeling_pgf_net.py: with these lines processor and pipeline travel with a saved model.
@@ -131,6 +141,26 @@ class DeepMLFPreTrainedModel(MsaPreTrainedModel):
                 matrix.freeze()
         if self.config.freeze_av_encoder:
             self.base_model.av_encoder.requires_grad_(False).eval()
+
+    def bare_text_inputs(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return what the bare language model reads: the text, and n tokens behind it as the fusion tokens stand.
+
+        Args:
+            batch: With `input_ids` and `attention_mask` (B, L).
+        """
+        added_Bn = batch["input_ids"].new_ones(len(batch["input_ids"]), self.config.num_fusion_tokens)
+        return {name: torch.cat([value, added_Bn], dim=1) for name, value in super().bare_text_inputs(batch).items()}
+
+    def part_without_counterpart(self, batch: Mapping[str, Tensor]) -> Callable[[], Any] | None:
+        """Return what runs the audiovisual encoder, which no language model has.
+
+        Args:
+            batch: With both streams and their masks.
+        """
+        audio, visual = (
+            (batch[f"{stream}_values"], batch[f"{stream}_attention_mask"].bool()) for stream in FRAME_STREAMS
+        )
+        return partial(self.base_model.av_encoder, *audio, *visual)
 
     @torch.no_grad()
     def copy_feed_forwards(self) -> None:
@@ -226,7 +256,7 @@ class DeepMLFModel(DeepMLFPreTrainedModel):
             inputs_embeds: (B, L, D) token embeddings in place of `input_ids`.
             output_attentions: Return the cross-attention weights of every MM block, (B, H, n, T).
             output_hidden_states: Return the text's states, all layers.
-            output_gates: Return both gates of every MM block, (2,): cross-attention, feed-forward.
+            output_gates: Return both gates of every MM block, (2,): cross-attention, feed-forward; None without gates.
 
         Raises:
             MsaError: For a stream of another feature size, batch size or mask shape, and for a text that does not
@@ -246,15 +276,13 @@ class DeepMLFModel(DeepMLFPreTrainedModel):
         )
         text, fusion, hidden_states, read = self._run(embeds, text_mask, context, output_attentions)
 
-        # The last real token; in a row that is padded on the left too.
-        last_B = (text_mask * torch.arange(text.shape[1], device=text.device)).argmax(dim=1)
-        last_text = text[torch.arange(size, device=text.device), last_B]
+        last_text = last_token(text, text_mask)
         return DeepMLFModelOutput(
             last_hidden_state=text,
             fused_state=torch.cat([fusion.mean(dim=1), last_text, context.mean(dim=1)], dim=-1),
             hidden_states=tuple(hidden_states) if output_hidden_states else None,
             attentions=tuple(weights for _, weights in read if weights is not None) if output_attentions else None,
-            gates=tuple(gates for gates, _ in read) if output_gates else None,
+            gates=tuple(gates for gates, _ in read) if output_gates and config.has_gates else None,
             fusion_states=fusion,
             last_text_state=last_text,
             av_states=context,
@@ -462,23 +490,59 @@ class DeepMLFForSequenceClassification(DeepMLFPreTrainedModel):
     ) -> dict[str, Tensor]:
         losses = {}
         if self.fusion_head is not None:
-            every = self.fusion_head(output.fusion_states)  # one head for all n tokens
-            labels_Bn = labels.to(every.device).reshape(-1, 1).expand(every.shape[:2])
-            losses["fusion"] = msa_loss(every.flatten(0, 1), labels_Bn.flatten(), self.config)
+            losses["fusion"] = self._fusion_loss(self.fusion_head(output.fusion_states), labels)
         if self.av_head is not None:
             losses["av"] = msa_loss(self.av_head(output.av_states.mean(dim=1)), labels, self.config)
         if self.text_head is not None:
             losses["text"] = msa_loss(self.text_head(output.last_text_state), labels, self.config)
         if self.config.lm_loss_weight and input_ids is not None:
             table = (self.lm_head or self.get_input_embeddings()).get_parameter("weight")
-            losses["lm"] = next_token_loss(
-                nn.functional.linear(output.last_hidden_state, table),
-                input_ids,
-                torch.ones_like(input_ids).bool() if mask is None else mask.bool(),
-                special_token_id(self.config.text_config, "pad_token_id", "eos_token_id"),
-                self.config.last_token_target == "padding",
-            )
+            losses["lm"] = self._next_token_loss(output.last_hidden_state, table, input_ids, mask)
         return losses
+
+    def _fusion_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of logits (B, n, C), all of which should say the utterance's label."""
+        labels_Bn = labels.to(logits.device).reshape(-1, 1).expand(logits.shape[:2])
+        return msa_loss(logits.flatten(0, 1), labels_Bn.flatten(), self.config)
+
+    def _next_token_loss(self, text: Tensor, table: Tensor, input_ids: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the language model's loss on the text's states (B, L, D)."""
+        return next_token_loss(
+            nn.functional.linear(text, table),
+            input_ids,
+            torch.ones_like(input_ids).bool() if mask is None else mask.bool(),
+            special_token_id(self.config.text_config, "pad_token_id", "eos_token_id"),
+            self.config.last_token_target == "padding",
+        )
+
+    def text_only_loss(
+        self, hidden: Tensor, batch: Mapping[str, Tensor], head: nn.Module, *, table: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the same losses for the bare language model: one head serves the last token, added ones and the text.
+
+        Args:
+            hidden: (B, L + n, D) states of the bare language model on `bare_text_inputs`.
+            batch: With `input_ids`, `attention_mask` and `labels`.
+            head: (..., D) to (..., C).
+            table: (V, D) embeddings of the language model that gave the states; None takes this model's.
+        """
+        config, labels, mask = self.config, batch["labels"], batch["attention_mask"]
+        text, added = hidden.tensor_split([batch["input_ids"].shape[1]], dim=1)
+        logits = head(hidden[:, -1])
+        loss = msa_loss(logits, labels, config)
+        if config.fusion_loss_weight:
+            loss = loss + config.fusion_loss_weight * self._fusion_loss(head(added), labels)
+        if config.text_loss_weight:
+            loss = loss + config.text_loss_weight * msa_loss(head(last_token(text, mask)), labels, config)
+        if config.lm_loss_weight:
+            table = self.get_input_embeddings().get_parameter("weight") if table is None else table
+            loss = loss + config.lm_loss_weight * self._next_token_loss(text, table, batch["input_ids"], mask)
+        return loss, logits
+
+    @property
+    def can_explain(self) -> bool:
+        """Whether `explain` gives shares: always, since it leaves streams out and reads no gates."""
+        return True
 
     @torch.no_grad()
     def explain(self, **batch: Tensor) -> MsaExplanation:

@@ -4,6 +4,10 @@ Paper: DeepMLF, "Multimodal Language Model with Learnable Tokens for Deep Fusion
 Georgiou, Vassilis Katsouros, Yannis Avrithis and Alexandros Potamianos, arXiv 2504.11082; here after the authors'
 code (efthymisgeo/deepmlf), where it is "BI_ENC".
 
+The layers are in `av_encoder_deepmlf.py`.
+
+Diagram:
+
      audio (T_a, F_a)          visual (T_v, F_v)
        |  SeqAug                 |  SeqAug                  while training
        |  align to T steps       |  align to T steps        strided means
@@ -14,10 +18,11 @@ code (efthymisgeo/deepmlf), where it is "BI_ENC".
                    |  W [a; v] + b                          (T, D)
              the last step ---- linear ----> score
 
-What is not the authors': rows are aligned from their true length, and a missing stream is a row of zeros that enters
-neither batch norm nor the score (they have no masks); linear layers start as torch's own.
+Differences from the paper:
 
-The layers are in `av_encoder_deepmlf.py`.
+- Rows are aligned from their true length, and a missing stream is a row of zeros that enters neither batch norm nor the
+  score (the authors have no masks).
+- Linear layers start as torch's own.
 
 Shapes: B batch, L text length, T steps, F raw feature size, D width, C classes.
 """
@@ -125,6 +130,11 @@ class DeepMLFAudioVisualEncoder(MsaPreTrainedModel):
             fused_state=fused_BD if output_hidden_states else None,
             hidden_states=(steps_BTD,) if output_hidden_states else None,
         )
+
+    @property
+    def can_explain(self) -> bool:
+        """Whether `explain` gives shares: always, since it leaves streams out and reads no gates."""
+        return True
 
     @torch.no_grad()
     def explain(self, **batch: Tensor) -> MsaExplanation:

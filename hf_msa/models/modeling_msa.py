@@ -5,7 +5,7 @@ Shapes: B batch, L text length, T frames, F raw feature size, D width, H heads, 
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -123,6 +123,42 @@ class MsaPreTrainedModel(PreTrainedModel):
         """Freeze the text model if the configuration says so; called again after loading, which forgets it."""
         if self.config.freeze_text_encoder:
             self.text_model.requires_grad_(False)
+
+    @property
+    def can_explain(self) -> bool:
+        """Whether `explain` gives the share of each stream in an utterance; a model without a head never does."""
+        return False
+
+    def bare_text_inputs(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return what the bare text model reads of a batch, so that both can be set side by side.
+
+        Args:
+            batch: With `input_ids` and `attention_mask` (B, L).
+        """
+        return {name: batch[name] for name in ("input_ids", "attention_mask")}
+
+    def text_only_loss(
+        self, hidden: Tensor, batch: Mapping[str, Tensor], head: nn.Module, *, table: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return this model's loss and logits (B, C) if it were its bare text model with one linear head.
+
+        Args:
+            hidden: (B, L', D) states of the bare text model on `bare_text_inputs`.
+            batch: With `input_ids`, `attention_mask` and `labels`.
+            head: (..., D) to (..., C).
+            table: (V, D) embeddings of the text model that gave the states, which predict the next token in a model
+                with such a loss; None takes this model's.
+        """
+        logits = head(hidden[:, 0])
+        return msa_loss(logits, batch["labels"], self.config), logits
+
+    def part_without_counterpart(self, batch: Mapping[str, Tensor]) -> Callable[[], Any] | None:
+        """Return what runs the part that a bare text model has nothing like, or None: then the whole is compared.
+
+        Args:
+            batch: What `forward` takes.
+        """
+        return None
 
     @classmethod
     def from_text_pretrained(cls, name_or_path: str, config: MsaConfig | None = None, **kwargs: Any) -> Any:

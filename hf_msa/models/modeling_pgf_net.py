@@ -2,7 +2,13 @@ r"""PGF-Net: gated cross-attention inside a frozen BERT.
 
 Paper: PGF-Net, Bin Wen and Tien-Ping Tan, arXiv 2508.15852. Only its abstract and summaries were at hand, and no
 code; what they leave open follows the official code of MMA ("Mixture of Multimodal Adapters", NAACL 2025), on which
-the paper seems to be built, or is ours. One encoder layer l >= `fusion_start_layer`:
+the paper seems to be built, or is ours. The [CLS] state of the last layer goes through the SubNet head.
+
+The layers are in `layers_pgf_net.py`.
+
+Diagram:
+
+    one encoder layer l >= fusion_start_layer
 
        H_l                         audio X_a     visual X_v
         |                              |             |
@@ -23,17 +29,15 @@ the paper seems to be built, or is ours. One encoder layer l >= `fusion_start_la
                    |
                 H_{l+1}
 
-The [CLS] state of the last layer goes through the SubNet head.
+Differences from the paper:
 
-Deviations and choices, each a field of the configuration where the paper is open:
+- Where the paper is open, each choice is a field of the configuration.
 - 3.09M trainable parameters leave no room for a full gate or a full attention in every layer (1.18M and 2.36M each):
   the gate has low rank, the attention no parameters of its own (so in MMA). "full" and "multihead" are there.
 - Scores are divided by the square root of the head width, not of the model width as in MMA.
 - A row without any frame keeps its text state: M = H.
 - "after_ffn" adds P - H, the change that the fusion makes, to the layer's output. MMA adds its adapters there; adding
   all of P would carry the text state a second time.
-
-The layers are in `layers_pgf_net.py`.
 
 Shapes: B batch, L text length, T frames of the bank (audio then visual), F raw feature size, D width, H heads.
 """
@@ -260,6 +264,11 @@ class PGFNetForSequenceClassification(PGFNetPreTrainedModel):
             gates=output.gates,
         )
 
+    @property
+    def can_explain(self) -> bool:
+        """Whether there are gates to read the shares from."""
+        return self.config.has_gates
+
     @torch.no_grad()
     def explain(
         self,
@@ -282,7 +291,7 @@ class PGFNetForSequenceClassification(PGFNetPreTrainedModel):
         Raises:
             MsaError: In a variant without gates.
         """
-        if not self.config.use_gate:
+        if not self.can_explain:
             raise MsaError("explain: expected a model with gates, got use_gate=False")
         with evaluating(self):
             output = self(
