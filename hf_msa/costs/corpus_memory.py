@@ -97,7 +97,7 @@ def benchmark_corpus_memory(
         recipe = {
             "model_type": model_type,
             "text_model": str(_make_text_model(scratch / "text_model", config.supported_text_models)),
-            "streams": list(FRAME_STREAMS if config.text_config is None else STREAMS),
+            "streams": list(STREAMS if config.has_text_model else FRAME_STREAMS),
             "processor": {"alignment": alignment},
             "seeds": [seed],
             "max_steps": steps,

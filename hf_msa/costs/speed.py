@@ -24,11 +24,11 @@ from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, PROCESSOR_MAPPING, AutoConfig, AutoModelForSequenceClassification
 
 from hf_msa.errors import MsaError
-from hf_msa.models import DeepMLFAudioVisualConfig, DeepMLFConfig, MsaPreTrainedModel
+from hf_msa.models import MsaPreTrainedModel
 from hf_msa.models.modeling_msa import evaluating
 from hf_msa.pretrained.checkpoint import check_model_type, check_place
 
-from .baselines import bare_inputs, fine_tuned_text_model
+from .baselines import FineTunedTextModel
 from .measurement import MIB, count_flops, peak_mib, time_in_turns
 from .random_batch import make_batch
 from .speed_result import BenchmarkResult, Cost, SystemCosts
@@ -83,10 +83,10 @@ def benchmark(
         MsaError: For a setting outside what is said here, for a model without a text model, and for one without a
             parameter to train where training is wanted.
     """
-    if isinstance(model.config, DeepMLFAudioVisualConfig):
+    if not model.config.has_text_model:
         raise MsaError(
-            f"model: expected one with a text model to stand beside, got {model.config.model_type!r}, the audiovisual "
-            "encoder alone; the benchmark of deepmlf says what it costs"
+            f"model: expected one with a text model to stand beside, got {model.config.model_type!r}; the benchmark "
+            "of the model around it says what it costs"
         )
     if alignment is None:
         alignment = PROCESSOR_MAPPING[type(model.config)].default_alignment
@@ -144,17 +144,13 @@ def _measure_forward(
     model: MsaPreTrainedModel, batch: dict[str, Tensor], repeats: int
 ) -> tuple[list[int], list[Cost], list[float], float | None]:
     """Return FLOPs and costs of the bare encoder and of the model, the ratios of their times, and what is apart."""
-    text = bare_inputs(model, batch)
+    text = model.bare_text_inputs(batch)
     inputs = {name: value for name, value in batch.items() if name != "labels"}
     runs = [lambda: model.text_model(**text), lambda: model(**inputs)]
     flops = [count_flops(run) for run in runs]
     peaks = [peak_mib(run, model.device) for run in runs]
-    if isinstance(model.config, DeepMLFConfig):
-        streams = [
-            batch[f"{stream}_{part}"] for stream in ("audio", "visual") for part in ("values", "attention_mask")
-        ]
-        streams = [tensor if i % 2 == 0 else tensor.bool() for i, tensor in enumerate(streams)]
-        runs.append(lambda: model.base_model.av_encoder(*streams))
+    if (part := model.part_without_counterpart(batch)) is not None:
+        runs.append(part)
     rows = time_in_turns(runs, repeats, model.device)
     seconds = [statistics.median(taken) for taken in zip(*rows, strict=True)]
     ratios = [(whole - sum(apart)) / bare for bare, whole, *apart in rows]
@@ -165,7 +161,7 @@ def _measure_training(
     model: MsaPreTrainedModel, batch: dict[str, Tensor], repeats: int
 ) -> tuple[list[Cost], list[float]]:
     """Return the costs of full fine-tuning of the encoder and of training the model, and the ratios of their times."""
-    systems = [fine_tuned_text_model(model).train(), copy.deepcopy(model).train()]
+    systems = [FineTunedTextModel(model).train(), copy.deepcopy(model).train()]
 
     def train_afresh(system: nn.Module) -> None:
         # The first step makes the optimizer's states; only the second holds them beside gradients and activations.
