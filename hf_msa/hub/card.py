@@ -19,8 +19,7 @@ from typing import Any
 
 from hf_msa.errors import MsaError
 from hf_msa.evaluation.results import Results, read_results
-
-from .papers import PaperResult
+from hf_msa.models.configuration_msa import PaperResult
 
 _PLACE = re.compile(r"<!-- (results|comparison|robustness|sweep|tried): ([^>]*?) -->\n(.*?)<!-- end -->", re.DOTALL)
 _COLUMNS = {
