@@ -13,13 +13,13 @@ from .terminal import Json, print_json, quiet
 
 def publish(
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint, or of a run of hf-msa train.")],
-    repo_id: Annotated[str, typer.Argument(help="user/name; made where it does not exist.")],
+    repo_id: Annotated[str, typer.Argument(help="Repository user/name, made where it does not exist.")],
     private: Annotated[bool, typer.Option("--private", help="Hide it from others.")] = False,
     revision: Annotated[str | None, typer.Option(help="Branch to push to.", show_default="main")] = None,
     tag: Annotated[str | None, typer.Option(help="Name for what is pushed, to be loaded by.")] = None,
     create_pr: Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead.")] = False,
     adapter_only: Annotated[
-        bool, typer.Option("--adapter-only", help="LoRA and the fusion alone; users then need peft and hf_msa.")
+        bool, typer.Option("--adapter-only", help="Send LoRA and the fusion alone; users then need peft and hf_msa.")
     ] = False,
     license: Annotated[
         str | None, typer.Option(help="License of the weights, as the Hub spells it.", show_default="the corpus's")

@@ -31,7 +31,7 @@ class FineTunedTextModel(nn.Module):
         """Return loss and logits (B, C) of the text; the other streams are ignored.
 
         Args:
-            batch: With `input_ids` and `attention_mask` (B, L), and `labels`.
+            batch: A batch with `input_ids` and `attention_mask` (B, L), and `labels`.
         """
         (model,) = self._model
         hidden = self.text_model(**model.bare_text_inputs(batch)).last_hidden_state

@@ -1,18 +1,16 @@
 """What a large corpus costs in memory when a model is trained on it, beside the model's own.
 
-A script makes a corpus of CMU-MOSEI's shape, at its worst: every stream of every row has all 500 frames. It is
-written as `hf-msa convert` writes a corpus, and a fresh process trains on it as `hf-msa train` does: it loads and
-checks the rows, learns the normalisation, takes some dozens of steps on rows drawn from everywhere, evaluates, saves,
-and predicts every row. Another process does the same on a corpus of two batches per split, whose memory is the model's
-own.
+A made corpus of CMU-MOSEI's shape is written as `hf-msa convert` writes one, and a fresh process trains on it as
+`hf-msa train` does: it loads and checks the rows, learns the normalisation, takes some dozens of steps on rows drawn
+from everywhere, evaluates, saves, and predicts every row. Another process does the same on a corpus of two batches per
+split, whose memory is the model's own.
 
     made corpus --write_parquet--> Parquet --hf-msa train--> peak, whole corpus  \
                                                                                   difference, at most 1.5 GB
     two batches --write_parquet--> Parquet --hf-msa train--> peak, model's own   /
 
-Linux says what a process holds. Compared is the peak of its anonymous memory (`RssAnon`), which nobody but the process
-can free. The peak of its resident memory (`VmHWM`) is shown beside it: it counts the mapped pages of files too, and
-these stay only for as long as nobody else needs the memory.
+Compared are the peaks of anonymous memory, which nobody but the process can free; those of resident memory, with the
+mapped pages of files, are shown beside them.
 """
 
 import json
@@ -64,12 +62,13 @@ def benchmark_corpus_memory(
     """Measure what a corpus of CMU-MOSEI's shape costs in memory when a model is trained on it.
 
     Args:
-        model_type: Such as "pgf_net"; its default configuration around a small text model with random weights.
-        rows: Of the corpus; None for CMU-MOSEI's 22,856, whose splits others are proportional to.
+        model_type: A model type such as "pgf_net", in its default configuration around a small text model with random
+            weights.
+        rows: Rows of the corpus; None for CMU-MOSEI's 22,856, whose splits others are proportional to.
         batch_size: Rows per training step.
         alignment: "word" or "none".
         steps: Training steps.
-        seed: Of the corpus.
+        seed: Seed for everything random in the corpus.
         folder: An existing folder on a disk, in which all files lie for as long as it takes; None for the system's
             folder for temporary files. It needs 11 GB for the whole corpus: the Parquet files, and the Arrow files
             that `datasets` makes of them.

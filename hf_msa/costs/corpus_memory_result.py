@@ -14,7 +14,7 @@ class TrainingMemory:
     """The memory of one process that trained.
 
     Attributes:
-        rows: Of its corpus, all splits.
+        rows: Rows of its corpus, all splits.
         corpus_mib: Size of the corpus as Parquet.
         peak_anonymous_mib: Most anonymous memory at one time, looked at every hundredth of a second.
         peak_resident_mib: Most resident memory at one time, with the mapped pages of files.
@@ -37,12 +37,12 @@ class CorpusMemory:
         two_batches: The same on two batches per split, whose memory is the model's own.
         beyond_mib: What the whole corpus takes beyond two batches, anonymous memory.
         limit_mib: What it may take, 1.5 GB.
-        model_type: Of the model; its text model is small, with random weights.
+        model_type: Type of the model; its text model is small, with random weights.
         batch_size: Rows per training step.
         alignment: "word" or "none".
         steps: Training steps.
-        seed: Of the corpus.
-        versions: Of the libraries that read the corpus and train.
+        seed: Seed of the corpus.
+        versions: Versions of the libraries that read the corpus and train.
     """
 
     kind: ClassVar[str] = "corpus_memory"

@@ -24,7 +24,7 @@ def split_sizes(rows: int) -> dict[str, int]:
     """Return how many rows each split has, in CMU-MOSEI's proportions.
 
     Args:
-        rows: Of all splits together.
+        rows: Rows of all splits together.
 
     Raises:
         MsaError: For fewer rows than splits.
@@ -41,7 +41,7 @@ def made_corpus(sizes: dict[str, int], seed: int = 0) -> OpenCorpus:
 
     Args:
         sizes: Rows of train, valid and test.
-        seed: Of everything in it.
+        seed: Seed for everything random in it.
     """
     pool = np.random.default_rng(seed).standard_normal(_POOL, dtype=np.float32)
 

@@ -51,7 +51,7 @@ def memory_of(process: int | str) -> dict[str, int]:
     """Return what Linux says about a process's memory, in bytes; nothing once it has ended, and on other systems.
 
     Args:
-        process: Its number, or "self".
+        process: Number of the process, or "self".
     """
     try:
         lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()

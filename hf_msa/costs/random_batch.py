@@ -36,7 +36,7 @@ def make_batch(
         alignment: "word" gives both streams the text's length, its special tokens masked; "none" gives 7.5 frames of
             audio and 10 of video per token.
         lengths: "mosi", or the number of tokens of every text.
-        seed: Of tokens, frames, labels and the order of lengths.
+        seed: Seed for tokens, frames, labels and the order of lengths.
 
     Returns:
         What `forward` takes, with `labels`, on the model's device.

@@ -76,7 +76,7 @@ def benchmark(
             "none" for AGFN and DeepMLF.
         repeats: Pairs of runs behind each median.
         training: Measure training steps too. They work on copies of the model and of its text encoder.
-        seed: Of the batch.
+        seed: Seed of the batch.
         lengths: "mosi", or the number of tokens of every text.
 
     Raises:

@@ -28,7 +28,7 @@ class SystemCosts:
     """One of the two systems.
 
     Attributes:
-        name: Its class.
+        name: Name of its class.
         num_parameters: All of them.
         num_trainable_parameters: Those that its training step moves. For the text encoder, whose training step is full
             fine-tuning, all; the linear head beside it (D x C weights) is not counted.
@@ -58,9 +58,9 @@ class BenchmarkResult:
         model: Costs of the model; its training step moves what `requires_grad` says.
         forward_ratio: Time of the model's forward pass, without `av_encoder_seconds`, over the text encoder's; median
             over pairs of neighbours.
-        training_ratio: The same for the training steps, the audiovisual encoder included, or None.
+        training_ratio: Time of the model's training step over that of the text encoder's, or None if not measured.
         forward_spread: First and third quartile of the pairs' ratios.
-        training_spread: The same, or None.
+        training_spread: First and third quartile of the training steps' ratios, or None.
         av_encoder_seconds: Median of DeepMLF's audiovisual encoder by itself; None for other models.
         batch_size: Utterances in the batch.
         alignment: "word" or "none".
@@ -68,7 +68,7 @@ class BenchmarkResult:
         audio_length: Frames of the longest audio.
         visual_length: Frames of the longest visual stream.
         repeats: Pairs of runs behind each median.
-        seed: Of the batch.
+        seed: Seed of the batch.
         machine: Device, cores, threads, dtype and version of torch.
     """
 

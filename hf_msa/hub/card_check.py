@@ -25,7 +25,7 @@ def card_problems(card: str) -> list[str]:
     """Return what is wrong with a card's metadata, and places that were left open.
 
     Args:
-        card: Its text.
+        card: Text of the card.
     """
     problems = []
     try:
@@ -47,7 +47,7 @@ def number_problems(card: str, known: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the numbers of a card that are nobody's.
 
     Args:
-        card: Its text, written by hand.
+        card: Text of the card, written by hand.
         known: Where its numbers may come from: the content of results.json, what the paper reports.
     """
     numbers = [entry for source in known for entry in _numbers_in(source)]

@@ -19,11 +19,11 @@ class CardFacts:
 
     Args:
         repo_id: Where the checkpoint goes.
-        config: Of the checkpoint.
-        processor: Of the checkpoint.
-        license: Of the weights.
-        terms: Of what it was trained on.
-        results: Of its run; None when it was not measured.
+        config: Configuration of the checkpoint.
+        processor: Processor of the checkpoint.
+        license: License of the weights, as the Hub spells it.
+        terms: Terms of the corpora that it was trained on.
+        results: Results of its run; None when it was not measured.
         revision: What the card loads, a tag or branch.
         is_adapter: Whether only LoRA and the fusion are there.
         dataset: Repository of the corpus on the Hub, if there is one.
@@ -41,7 +41,7 @@ class CardFacts:
 
     @property
     def name(self) -> str:
-        """Of the repository, without its owner."""
+        """Name of the repository, without its owner."""
         return self.repo_id.rsplit("/", 1)[-1]
 
     @property
@@ -54,7 +54,7 @@ def text_model_repository(config: Any) -> str | None:
     """Return the repository of a configuration's text model; None for a folder, or where none is recorded.
 
     Args:
-        config: Of a model of this package.
+        config: Configuration of a model of this package.
     """
     name = config.text_model_name_or_path
     is_name = name and re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name)

@@ -70,7 +70,7 @@ def measured(results: Results) -> list[tuple[str, float]]:
     """Return the test metrics of the published seed that are finite numbers.
 
     Args:
-        results: Of the run.
+        results: Results of the run.
     """
     published = next(seed for seed in results.runs if seed.seed == results.best_seed)
     metrics = published.metrics["test"].items()

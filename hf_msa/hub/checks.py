@@ -29,7 +29,7 @@ def file_problems(folder: Path, local_folders: Iterable[Path] = ()) -> list[str]
 
     Args:
         folder: What is to be sent.
-        local_folders: Of this machine, whose names may have got into a file.
+        local_folders: Folders of this machine whose names may have got into a file.
     """
     names = [re.escape(str(local)) for local in (Path.home(), *local_folders) if len(local.parts) > 1]
     named = re.compile(rf"(?<![\w.:/-])(?:{'|'.join(names) or '(?!)'})(?![\w.-])".encode())
@@ -108,13 +108,10 @@ def weight_problems(folder: Path) -> list[str]:
     """Return weights that hold NaN or infinity, and files that are damaged.
 
     Args:
-        folder: With safetensors files.
+        folder: A folder with safetensors files.
     """
     problems = []
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        problems.append("weights: expected safetensors files, got none")
-    for file in files:
+    for file in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(file, "pt") as weights:
                 wrong = [key for key in weights.keys() if not _is_finite(weights.get_tensor(key))]  # noqa: SIM118

@@ -9,7 +9,7 @@ def cite(paper: Paper | None) -> str:
     """Return a link and BibTeX, or for a model without a paper a sentence that says so.
 
     Args:
-        paper: Of the model, if there is one.
+        paper: Paper of the model, if there is one.
     """
     if paper is None:
         return "No paper describes this model: it is hf_msa's own, there is nothing to cite but the package."

@@ -32,19 +32,19 @@ def publish_corpus(
     """Check a folder that `hf-msa convert` wrote and send it to the Hub as a data set.
 
     Args:
-        folder: Of Parquet files.
+        folder: Folder of Parquet files.
         repo_id: "user/name"; made where it does not exist.
         corpus: Which one it is, or is made from, for its terms: mosi, mosei, sims, ravdess, ...; None takes the
             folder's name.
         private: Whether others may not see it.
         rights_confirmed: Whether the user has the rights to pass the corpus on.
-        license: As the Hub calls it; None takes the corpus's own.
+        license: License of the data set, as the Hub spells it; None takes that of the corpus.
         tag: Name for what is sent.
         dry_run: Check all the same, but send nothing.
 
     Raises:
         PublishError: With everything that is wrong.
-        ValueError: For a folder that is no corpus, and as `send_folder`.
+        MsaError: For a folder that is no corpus, and as `send_folder`.
         OSError: As `send_folder`.
     """
     folder = Path(folder)

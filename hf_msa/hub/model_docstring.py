@@ -56,7 +56,7 @@ def read_description(docstring: str | None) -> ModelDescription:
     """Return the parts of a docstring.
 
     Args:
-        docstring: Of a model's file.
+        docstring: Docstring of a model's file.
     """
     text = _HEADING.sub(lambda heading: f"\n\n{heading[0]}", inspect.cleandoc(docstring or ""))
     parts: dict[str, list[str]] = {}

@@ -44,8 +44,8 @@ class Publication:
         repo_id: The repository.
         files: Size in bytes by name.
         card: Text of the card.
-        url: Of the commit or pull request; None after a dry run.
-        commit: Its hash, which `revision=` pins; None after a dry run.
+        url: Address of the commit or pull request; None after a dry run.
+        commit: Hash of the commit, which `revision=` pins; None after a dry run.
         is_new: Whether a commit was made; False after a dry run, and where the repository had every file already.
     """
 
@@ -84,7 +84,7 @@ def publish(
         adapter_only: Send LoRA and the fusion alone, of a folder that `save_adapter` wrote; else they are merged into
             the text model, and all of it is sent.
         dry_run: Check all the same, but send nothing; needs no network.
-        license: Of the weights, as the Hub calls it; None takes that of the corpus.
+        license: License of the weights, as the Hub spells it; None takes that of the corpus.
         dataset: Repository of the corpus on the Hub, where the results may be shown too.
         card: Text in place of the one that is written from results; its numbers must be theirs, see `card_check`.
         max_shard_size: Weights are split above it.
@@ -144,9 +144,9 @@ def send_or_list(folder: Path, to: Destination, card: str, dry_run: bool) -> Pub
     """Send a folder whose checks are done, or only say what would be sent.
 
     Args:
-        folder: Its files.
-        to: Where.
-        card: Its README.md.
+        folder: Folder with the files.
+        to: Where they go.
+        card: Text of its README.md.
         dry_run: Send nothing.
     """
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]

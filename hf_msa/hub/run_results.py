@@ -22,7 +22,7 @@ def read_run(checkpoint: Path) -> Results | None:
     """Return the results beside a checkpoint, None where there are none.
 
     Args:
-        checkpoint: Its folder.
+        checkpoint: Folder of the checkpoint.
 
     Raises:
         MsaError: When they lack what a card says.
@@ -53,8 +53,8 @@ def foreign_results(results: Results | None, config: Any, checkpoint: Path) -> l
 
     Args:
         results: As `read_run` gave them.
-        config: Of the checkpoint.
-        checkpoint: Its folder; unless it is an adapter its weights are compared, where the run recorded
+        config: Configuration of the checkpoint.
+        checkpoint: Folder of the checkpoint; unless it is an adapter its weights are compared, where the run recorded
             `weights_sha256` in `model`.
     """
     if results is None:

@@ -60,7 +60,7 @@ class Destination:
 
     @property
     def name(self) -> str:
-        """Of the repository, without its owner."""
+        """Name of the repository, without its owner."""
         return self.repo_id.rsplit("/", 1)[-1]
 
 
@@ -69,8 +69,8 @@ class Sent:
     """What a push has made.
 
     Args:
-        url: Of the commit, or of the pull request.
-        commit: Its hash, to pin.
+        url: Address of the commit, or of the pull request.
+        commit: Hash of the commit, to pin.
         is_new: False where the repository had every file already, and neither commit nor pull request was made.
     """
 
@@ -85,9 +85,9 @@ def send_folder(folder: Path, to: Destination, message: str) -> Sent:
     The token is the one that the client finds: HF_TOKEN, or what `hf auth login` stored.
 
     Args:
-        folder: Its files.
-        to: Where.
-        message: Of the commit.
+        folder: Folder with the files.
+        to: Where they go.
+        message: Title of the commit.
 
     Raises:
         MsaError: Without a token, for a tag that is taken, or a repository that is public and was to be private.

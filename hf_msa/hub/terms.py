@@ -13,10 +13,10 @@ class Terms:
     """Under which terms a corpus is given.
 
     Args:
-        corpus: Its name.
-        license: As the Hub calls it; "other" where the terms are of their own.
-        text: The same in a sentence.
-        language: Of its speakers, ISO 639-1.
+        corpus: Name of the corpus.
+        license: As the Hub spells it; "other" where the terms are of their own.
+        text: The terms in a sentence.
+        language: Language of its speakers, ISO 639-1.
         is_restricted: Whether passing the corpus itself on needs rights that only the user can know of.
     """
 
@@ -66,7 +66,7 @@ def freedom(license: str) -> int:
     What is not known counts as permissive, so that it is not taken for something stricter.
 
     Args:
-        license: As the Hub calls it.
+        license: As the Hub spells it.
     """
     license = license.lower()
     if license == "other":
@@ -82,7 +82,7 @@ def choose_license(terms: list[Terms], license: str | None = None) -> str:
     """Return the license of a checkpoint: the one asked for, or the least free of its corpora's.
 
     Args:
-        terms: Of what it was trained on; none when nothing is known, which gives "other".
+        terms: Terms of what it was trained on; none when nothing is known, which gives "other".
         license: Asked for.
     """
     return license.lower() if license else min((entry.license for entry in terms), key=freedom, default="other")
@@ -92,8 +92,8 @@ def license_problems(license: str, terms: list[Terms]) -> list[str]:
     """Return a line for every corpus whose terms are stricter than a license.
 
     Args:
-        license: As the Hub calls it.
-        terms: Of what the model was trained on.
+        license: As the Hub spells it.
+        terms: Terms of what the model was trained on.
     """
     return [
         f"license: expected none freer than that of {entry.corpus} ({entry.license}), got {license}"
@@ -106,8 +106,8 @@ def license_file(license: str, terms: list[Terms]) -> str:
     """Return the text of the LICENSE file of a repository.
 
     Args:
-        license: Of the weights.
-        terms: Of what they were trained on.
+        license: License of the weights.
+        terms: Terms of what they were trained on.
     """
     lines = [f"The weights: {license}."]
     if license == "other":

@@ -323,7 +323,7 @@ def test_a_model_with_nothing_to_train_is_refused_unless_training_is_left_out():
 @pytest.mark.parametrize(("model_type", "expected"), [("pgf_net", "word"), ("agfn", "none"), ("deepmlf", "none")])
 def test_streams_are_aligned_as_by_the_processor_of_the_model(model_type, expected):
     tiny = {"pgf_net": tiny_model, "agfn": tiny_agfn, "deepmlf": tiny_deepmlf}[model_type]()
-    assert benchmark(tiny, batch_size=2, repeats=1, training=False).alignment == expected
+    assert benchmark(tiny, batch_size=2, repeats=1, training=False, lengths=3).alignment == expected
 
 
 @pytest.fixture(scope="module")

@@ -219,22 +219,11 @@ def test_a_composite_corpus_is_not_set_beside_the_papers_numbers(checkpoint, tru
     assert "paper (" not in publish(checkpoint, "user/model", dry_run=True).card
 
 
-@pytest.mark.parametrize(
-    ("corpus", "license", "refused"),
-    [
-        ("RAVDESS/speech", "apache-2.0", "none freer than that of RAVDESS (cc-by-nc-sa-4.0), got apache-2.0"),
-        ("composite/aligned_50.pkl", "cc-by-nc-sa-4.0", "none freer than that of CMU-MOSI (other)"),
-        ("RAVDESS/speech", "cc-by-nc-sa-4.0", None),
-        ("sample", "mit", None),
-        ("mine", "mit", None),
-    ],
-)
-def test_a_license_is_never_freer_than_that_of_the_corpus(checkpoint, trusting, corpus, license, refused):
-    tiny_results(corpus).write(checkpoint)
-    if refused is None:
-        assert f"license: {license}" in publish(checkpoint, "user/model", dry_run=True, license=license).card
-    else:
-        assert refused in problems(checkpoint, license=license)[0]
+def test_a_license_may_be_stricter_than_that_of_the_corpus_and_never_freer(checkpoint, trusting):
+    assert "license: mit" in publish(checkpoint, "user/model", dry_run=True, license="MIT").card
+    tiny_results("RAVDESS/speech").write(checkpoint)
+    (line,) = problems(checkpoint, license="apache-2.0")
+    assert line.endswith("none freer than that of RAVDESS (cc-by-nc-sa-4.0), got apache-2.0")
 
 
 def test_everything_that_is_wrong_is_said_at_once(checkpoint, trusting):
@@ -281,15 +270,15 @@ def test_a_run_whose_weights_are_others_is_refused(checkpoint, trusting):
     assert "results.json: expected the run of these weights, got one" in problems(checkpoint)[0]
 
 
-@pytest.mark.parametrize("place", ["../elsewhere.safetensors", "/etc/elsewhere.safetensors", "a/b.safetensors"])
-def test_an_index_that_leads_out_of_the_folder_is_refused(checkpoint, place):
+@pytest.mark.parametrize("shard", ["../elsewhere.safetensors", "/etc/elsewhere.safetensors", "a/b.safetensors"])
+def test_an_index_that_leads_out_of_the_folder_is_refused(checkpoint, shard):
     PGFNetForSequenceClassification.from_pretrained(checkpoint).save_pretrained(checkpoint, max_shard_size="10KB")
     (checkpoint / "model.safetensors").unlink(missing_ok=True)
     index = checkpoint / "model.safetensors.index.json"
     content = json.loads(index.read_text())
-    content["weight_map"] = dict.fromkeys(content["weight_map"], place)
+    content["weight_map"] = dict.fromkeys(content["weight_map"], shard)
     index.write_text(json.dumps(content))
-    assert f"expected names of files beside it, got {place!r}" in problems(checkpoint)[0]
+    assert f"expected names of files beside it, got {shard!r}" in problems(checkpoint)[0]
     with pytest.raises(ValueError, match="expected names of files beside it"):
         PGFNetForSequenceClassification.from_pretrained(checkpoint)
 
@@ -354,15 +343,6 @@ def test_results_of_an_older_push_do_not_stay_beside_a_checkpoint_without_any(ch
     (checkpoint / "results.json").unlink()
     push(checkpoint)
     assert "results.json" not in online.repository("user/model").at("main").files
-
-
-@pytest.mark.parametrize("place", ["runs/text", "mine/text", "runs/gone"])
-def test_a_text_model_in_a_folder_is_not_called_a_repository(checkpoint, trusting, monkeypatch, place):
-    if place != "runs/gone":  # what begins with runs/ is a folder from anywhere
-        (checkpoint.parent / place).mkdir(parents=True)
-    edit_json(checkpoint / "config.json", text_model_name_or_path=place)
-    monkeypatch.chdir(checkpoint.parent)
-    assert "base_model" not in publish(checkpoint, "user/model", dry_run=True).card
 
 
 @pytest.mark.parametrize(

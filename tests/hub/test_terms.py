@@ -14,6 +14,10 @@ def test_the_least_free_terms_of_all_parts_decide():
     assert [freedom(license) for license in order] == [0, 1, 2, 3, 4]
     assert "got cc-by-nc-4.0" in license_problems("cc-by-nc-4.0", terms_of("RAVDESS"))[0]
     assert not license_problems("other", terms_of("composite"))
+    assert [line.split("that of ")[1] for line in license_problems("cc-by-nc-sa-4.0", terms_of("composite"))] == [
+        "CMU-MOSI (other), got cc-by-nc-sa-4.0"
+    ]
+    assert not license_problems("mit", [*terms_of("sample"), *terms_of("mine")])
 
 
 @pytest.mark.parametrize(
