@@ -2,7 +2,8 @@
 
 A word is `(word, start, end)` or `{"word": ..., "start": ..., "end": ...}`, seconds from the start of the stream;
 times may be null. The steps, in order: read the words, fill in missing times, find the words in the text, give every
-token the intervals of its words, average the frames inside.
+token the intervals of its words, average the frames inside. Here is no torch: a model that was exported needs the same
+steps where there is none.
 
 Shapes: L tokens, N intervals, T frames, F features.
 """
@@ -11,8 +12,8 @@ import math
 import unicodedata
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from .errors_msa import MsaError
 
@@ -86,8 +87,9 @@ def fill_times(words: list[Word], duration: float) -> tuple[list[tuple[float, fl
 def find_words(text: str, words: list[Word], row: int = 0) -> list[tuple[int, int]]:
     """Return where each word stands in the text, as character positions; an empty span for one without letters.
 
-    Only letters and digits are compared, without case and accents: spaces, punctuation and the forms of Unicode differ
-    between transcripts. But every letter of the text must belong to a word, or its frames would silently be lost.
+    Only letters and digits are compared, without accents and case, whether a letter has one capital or two: spaces,
+    punctuation and the forms of Unicode differ between transcripts. But every letter of the text must belong to a
+    word, or its frames would silently be lost.
 
     Args:
         text: The utterance.
@@ -118,7 +120,9 @@ def find_words(text: str, words: list[Word], row: int = 0) -> list[tuple[int, in
 
 
 def _letters(text: str) -> list[str]:
-    return [letter for letter in unicodedata.normalize("NFKD", text).lower() if letter.isalnum()]
+    # Letter by letter the same as at once, which `lower` is not: it knows where a Greek word ends.
+    folded = unicodedata.normalize("NFKD", text).casefold()
+    return [letter for letter in unicodedata.normalize("NFKD", folded) if letter.isalnum()]
 
 
 def words_of_tokens(offsets: list[tuple[int, int]], spans: list[tuple[int, int]]) -> list[range]:
@@ -146,7 +150,9 @@ def token_intervals(covered: list[range], times: list[Interval]) -> list[list[In
     return [[times[word] for word in words] for words in covered]
 
 
-def interval_means(frames: Tensor, intervals: list[list[Interval]], rate: float) -> tuple[Tensor, Tensor]:
+def interval_means(
+    frames: NDArray[np.floating], intervals: list[list[Interval]], rate: float
+) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
     """Return the mean of the frames inside each token's intervals (L, F), and whether there were any (L,) as 0 and 1.
 
     Frame k spans [k, k + 1) / rate and lies in an interval when its middle does. An interval that holds no middle, a
@@ -157,28 +163,46 @@ def interval_means(frames: Tensor, intervals: list[list[Interval]], rate: float)
         intervals: Per token its intervals (start, end) in seconds; none for special tokens and punctuation.
         rate: Frames per second.
     """
-    num_frames = frames.shape[0]
-    owners = torch.tensor([token for token, own in enumerate(intervals) for _ in own], dtype=torch.long)
-    times_N2 = (
-        torch.tensor([interval for own in intervals for interval in own], dtype=torch.float64).view(-1, 2) * rate
-    )
-    starts_N1, ends_N1 = times_N2.split(1, dim=1)
-    numbers_T = torch.arange(num_frames, dtype=torch.float64)
+    num_frames = len(frames)
+    owners_N = np.array([token for token, spans in enumerate(intervals) for _ in spans], dtype=np.int64)
+    times_N2 = np.array([span for spans in intervals for span in spans], dtype=np.float64).reshape(-1, 2) * rate
+    starts_N1, ends_N1 = times_N2[:, :1], times_N2[:, 1:]
+    numbers_T = np.arange(num_frames, dtype=np.float64)
     inside_NT = (starts_N1 <= numbers_T + 0.5) & (numbers_T + 0.5 < ends_N1)
-    nearest_N1 = ((starts_N1 + ends_N1) / 2).floor().clamp(0, num_frames - 1)
+    nearest_N1 = np.floor((starts_N1 + ends_N1) / 2).clip(0, num_frames - 1)
     is_within_N1 = (starts_N1 < num_frames) & ((ends_N1 > 0) | (starts_N1 >= 0))
-    inside_NT |= is_within_N1 & ~inside_NT.any(dim=1, keepdim=True) & (nearest_N1 == numbers_T)
-    inside_LT = torch.zeros(len(intervals), num_frames, dtype=torch.float64)
-    inside_LT.index_add_(0, owners, inside_NT.double()).clamp_(max=1)
-    counts_L1 = inside_LT.sum(dim=1, keepdim=True)
+    inside_NT |= is_within_N1 & ~inside_NT.any(axis=1, keepdims=True) & (nearest_N1 == numbers_T)
+    inside_LT = np.zeros((len(intervals), num_frames), dtype=bool)
+    np.logical_or.at(inside_LT, owners_N, inside_NT)
+    counts_L1 = inside_LT.sum(axis=1, keepdims=True)
     # Double precision, so that a single frame comes out as it went in and large ones do not overflow in the sum.
-    means_LF = inside_LT / counts_L1.clamp(min=1) @ frames.double()
-    return means_LF.to(frames.dtype), (counts_L1[:, 0] > 0).long()
+    means_LF = inside_LT / counts_L1.clip(min=1) @ frames.astype(np.float64)
+    return means_LF.astype(frames.dtype), (counts_L1[:, 0] > 0).astype(np.int64)
+
+
+def align_frames(
+    frames: NDArray[np.floating], intervals: list[list[Interval]], rate: float
+) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+    """Return one vector per token (L, F) and their mask (L,), 1 real.
+
+    Args:
+        frames: (T, F) of finite values; without any there is no vector at all.
+        intervals: Per token its intervals in seconds; without any there is no text, and the one vector is the mean of
+            all frames.
+        rate: Frames per second.
+    """
+    if not len(frames):
+        return frames, np.zeros(0, dtype=np.int64)
+    if not intervals:
+        mean_1F = frames.mean(axis=0, dtype=np.float64, keepdims=True)
+        return mean_1F.astype(frames.dtype), np.ones(1, dtype=np.int64)
+    return interval_means(frames, intervals, rate)
 
 
 __all__ = [
     "Interval",
     "Word",
+    "align_frames",
     "fill_times",
     "find_words",
     "interval_means",

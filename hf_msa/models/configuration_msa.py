@@ -103,6 +103,8 @@ class MsaConfig(PreTrainedConfig):
             the metrics and the words of the pipeline. None for classes.
         regression_loss: Loss of a regression, `num_labels=1`. All three papers use "l1".
         freeze_text_encoder: Keep the text model as it was pretrained; set by each model to what its paper does.
+        problem_type: Follows from `num_labels`, whatever is given: "regression" for one label, so that transformers'
+            own text-classification pipeline gives the score as it is; None for classes.
 
     Raises:
         MsaError: For an unknown key, or a value outside what is said here. A value of the wrong type raises the
@@ -141,6 +143,7 @@ class MsaConfig(PreTrainedConfig):
     label_range: list[float | int] | tuple[float | int, ...] | None = (-3, 3)
     regression_loss: Literal["l1", "mse", "smooth_l1"] = "l1"
     freeze_text_encoder: bool = False
+    problem_type: Literal["regression", "single_label_classification"] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Refuse unknown keys and check what one field's type cannot say."""
@@ -163,6 +166,7 @@ class MsaConfig(PreTrainedConfig):
                 raise MsaError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.num_labels < 1:
             raise MsaError(f"num_labels: expected at least 1, got {self.num_labels}")
+        self.problem_type = "regression" if self.num_labels == 1 else None
         if self.num_labels > 1:
             self.label_range = None
         if self.label_range is not None:

@@ -52,18 +52,6 @@ def positions_of(mask: Tensor) -> Tensor:
     return (mask.long().cumsum(dim=1) - 1).clamp(min=0)
 
 
-def last_token(states: Tensor, mask: Tensor) -> Tensor:
-    """Return the state (B, D) of the last real token, on whichever side a row is padded; of none, the first.
-
-    Args:
-        states: (B, L, D).
-        mask: (B, L), 1 real.
-    """
-    numbers_L = torch.arange(states.shape[1], device=states.device)
-    last_B = (mask.to(states.device) * numbers_L).argmax(dim=1)
-    return states[torch.arange(len(states), device=states.device), last_B]
-
-
 def embed_positions(model: PreTrainedModel, embeds: Tensor, positions: Tensor) -> Tensor:
     """Return what enters the first block, (B, L, D): GPT-2 adds learned positions, the others add none.
 
@@ -175,7 +163,6 @@ __all__ = [
     "final_norm",
     "is_gated",
     "language_model_layers",
-    "last_token",
     "next_token_loss",
     "position_arguments",
     "positions_of",

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 from transformers import BatchFeature, FeatureExtractionMixin
 
-from .alignment_msa import Interval, interval_means
+from .alignment_msa import Interval, align_frames
 from .errors_msa import MsaError
+from .frames_msa import normalise_frames
 from .streams_msa import FRAME_STREAMS
 
 # What transformers writes beside the fields.
@@ -253,26 +254,18 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
                 raise MsaError(f"{stream}_features: expected {dim} columns as {stream}_dim, got {len(columns)}")
 
     def _prepared(self, stream: str, row: int, array: Any, speaker: Sequence[str | None] | None) -> Tensor:
-        frames = self.read_frames(stream, row, array)
-        broken = ~torch.isfinite(frames)
-        statistics = getattr(self, f"{stream}_statistics")
-        if statistics is not None:
-            name = None if speaker is None else _speaker_name(speaker[row])
-            own = statistics.get("speakers", {}).get(name, statistics)
-            mean, std = (torch.tensor(own[key], dtype=torch.float) for key in ("mean", "std"))
-            frames = (frames - mean) / std
-            broken |= ~torch.isfinite(frames)
-        if broken.any():
-            self.repairs[f"{stream}_nonfinite"] += int(broken.sum())
-            frames = frames.masked_fill(broken, 0)
-        return frames
+        frames, num_broken = normalise_frames(
+            self.read_frames(stream, row, array).numpy(),
+            getattr(self, f"{stream}_statistics"),
+            None if speaker is None else _speaker_name(speaker[row]),
+        )
+        if num_broken:
+            self.repairs[f"{stream}_nonfinite"] += num_broken
+        return torch.from_numpy(frames)
 
     def _aligned(self, frames: Tensor, intervals: list[list[Interval]], rate: float) -> tuple[Tensor, Tensor]:
-        if not len(frames):
-            return frames, torch.zeros(0, dtype=torch.long)
-        if not intervals:
-            return frames.double().mean(dim=0, keepdim=True).float(), torch.ones(1, dtype=torch.long)
-        return interval_means(frames, intervals, rate)
+        values, mask = align_frames(frames.numpy(), intervals, rate)
+        return torch.from_numpy(values), torch.from_numpy(mask)
 
     def _measured(self, dataset: Iterable[Mapping[str, Any]], by: str | None) -> tuple[dict, dict]:
         if by not in (None, "speaker"):

@@ -34,14 +34,14 @@ Differences from the paper:
 - Ours where the paper is open, as the configuration says: the width, one z for both gates (the paper has one symbol),
   softmax of a state as its distribution and entropy divided by log D, keys and values of the attention from both other
   modalities, mean pooling.
-- What the paper's ablation rows mean is unclear, since labels and text contradict each other; `gate_variant` names what
-  is there.
+- What the paper's ablation rows mean is unclear, since labels and text contradict each other; `gate_variant` names
+  what is there.
 
 Shapes: B batch, L text length, T frames, F raw feature size, D width, M modalities, C classes.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +49,7 @@ from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_agfn import AGFNConfig
 from .errors_msa import MsaError
+from .inputs_msa import encoder_positions, masked_stream, read_text
 from .layers_agfn import (
     STREAM_ENCODERS,
     CrossModalAttention,
@@ -60,12 +61,10 @@ from .layers_agfn import (
 )
 from .modeling_msa import (
     MsaExplanation,
+    MsaForSequenceClassification,
     MsaModelOutput,
-    MsaOutput,
     MsaPreTrainedModel,
     evaluating,
-    masked_stream,
-    msa_loss,
     text_encoder_from_config,
 )
 
@@ -175,18 +174,10 @@ class AGFNModel(AGFNPreTrainedModel):
             output_gates: Return [`AGFNGates`].
 
         Raises:
-            MsaError: For a stream of another feature size, batch size or mask shape.
+            MsaError: For a text or a stream of another feature size, batch size or mask shape.
         """
-        given = inputs_embeds if input_ids is None else input_ids
-        if given is None or (input_ids is not None and inputs_embeds is not None):
-            raise MsaError("input_ids: expected either input_ids or inputs_embeds, got both or neither")
-        batch_size, text_length = given.shape[:2]
-        if attention_mask is None:
-            attention_mask = torch.ones(batch_size, text_length, dtype=torch.long, device=given.device)
-        elif attention_mask.shape != (batch_size, text_length):
-            raise MsaError(
-                f"attention_mask: expected {(batch_size, text_length)} as input_ids, got {tuple(attention_mask.shape)}"
-            )
+        mask = read_text(input_ids, inputs_embeds, attention_mask)
+        batch_size = len(mask)
         if output_attentions is None:
             output_attentions = bool(self.config.output_attentions)
         if output_hidden_states is None:
@@ -195,12 +186,13 @@ class AGFNModel(AGFNPreTrainedModel):
         encoded = self.text_encoder(
             input_ids=input_ids,
             inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
+            attention_mask=mask,
+            position_ids=encoder_positions(mask, self.text_encoder.config),
             output_hidden_states=output_hidden_states,
         )
         text = self.text_proj(encoded.last_hidden_state)
-        has_text_B1 = attention_mask.sum(dim=1, keepdim=True) > _NUM_SPECIAL_TOKENS
-        text_mask = attention_mask.bool() & has_text_B1
+        has_text_B1 = mask.sum(dim=1, keepdim=True) > _NUM_SPECIAL_TOKENS
+        text_mask = mask.bool() & has_text_B1
         audio, audio_mask = self.audio_encoder(
             *masked_stream("audio", audio_values, audio_attention_mask, self.config.audio_dim, batch_size, text)
         )
@@ -229,7 +221,7 @@ class AGFNModel(AGFNPreTrainedModel):
         )
 
 
-class AGFNForSequenceClassification(AGFNPreTrainedModel):
+class AGFNForSequenceClassification(AGFNPreTrainedModel, MsaForSequenceClassification):
     """AGFN with its head: one sentiment score, or classes with `num_labels > 1`.
 
     Args:
@@ -243,76 +235,25 @@ class AGFNForSequenceClassification(AGFNPreTrainedModel):
         self.classifier = PredictionHead(config)
         self.post_init()
 
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        audio_values: Tensor | None = None,
-        audio_attention_mask: Tensor | None = None,
-        visual_values: Tensor | None = None,
-        visual_attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        output_gates: bool = False,
-    ) -> MsaOutput:
-        """Score utterances; see [`AGFNModel.forward`] for the streams and what can be asked for.
+    def score(self, output: MsaModelOutput) -> Tensor:
+        """Return the logits (B, C) of the fused state."""
+        return self.classifier(self.dropout(output.fused_state))
 
-        Args:
-            input_ids: (B, L) tokens with the tokenizer's special ones; or `inputs_embeds`.
-            attention_mask: (B, L) of the text.
-            audio_values: (B, T_a, F_a) frames, or None when missing.
-            audio_attention_mask: (B, T_a).
-            visual_values: (B, T_v, F_v) frames, or None when missing.
-            visual_attention_mask: (B, T_v).
-            labels: (B,) scores, or class numbers with `num_labels > 1`; gives a loss, while training with the virtual
-                adversarial one, and `losses` with both.
-            inputs_embeds: (B, L, D) token embeddings in place of `input_ids`.
-            output_attentions: Return the cross-modal attention weights.
-            output_hidden_states: Return the text model's states and the fused state that the head reads.
-            output_gates: Return [`AGFNGates`].
-
-        Raises:
-            MsaError: For a stream or labels of a shape or value that does not fit.
-        """
-        output = self.agfn(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            audio_values=audio_values,
-            audio_attention_mask=audio_attention_mask,
-            visual_values=visual_values,
-            visual_attention_mask=visual_attention_mask,
-            inputs_embeds=inputs_embeds,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            output_gates=output_gates,
-            return_dict=True,
+    def further_losses(
+        self, output: Any, labels: Tensor, *, input_ids: Tensor | None, attention_mask: Tensor | None
+    ) -> dict[str, tuple[Tensor, float]]:
+        """Return the virtual "adversarial" loss, while training and where it has a weight."""
+        config = self.config
+        if not self.training or config.virtual_adversarial_weight == 0:
+            return {}
+        adversarial = virtual_adversarial_loss(
+            in_full_precision(self.classifier),
+            output.fused_state,
+            config.virtual_adversarial_steps,
+            config.virtual_adversarial_xi,
+            config.virtual_adversarial_epsilon,
         )
-        logits = self.classifier(self.dropout(output.fused_state))
-        loss, losses = None, None
-        if labels is not None:
-            losses = {"task": msa_loss(logits, labels, self.config)}
-            loss = losses["task"]
-            if self.training and self.config.virtual_adversarial_weight > 0:
-                losses["adversarial"] = virtual_adversarial_loss(
-                    in_full_precision(self.classifier),
-                    output.fused_state,
-                    self.config.virtual_adversarial_steps,
-                    self.config.virtual_adversarial_xi,
-                    self.config.virtual_adversarial_epsilon,
-                )
-                loss = loss + self.config.virtual_adversarial_weight * losses["adversarial"]
-        return MsaOutput(
-            loss=loss,
-            logits=logits,
-            losses=losses,
-            fused_state=None if output.hidden_states is None else output.fused_state,
-            hidden_states=output.hidden_states,
-            attentions=output.attentions,
-            gates=output.gates,
-        )
+        return {"adversarial": (adversarial, config.virtual_adversarial_weight)}
 
     @property
     def can_explain(self) -> bool:

@@ -63,24 +63,23 @@ from .decoder_deepmlf import (
     embed_positions,
     final_norm,
     language_model_layers,
-    last_token,
     next_token_loss,
     position_arguments,
     positions_of,
     special_token_id,
 )
 from .errors_msa import MsaError
+from .inputs_msa import last_token, masked_stream, read_text
 from .layers_deepmlf import FusionTokens, MMBlock, TaskHead
 from .modeling_deepmlf_av import DeepMLFAudioVisualEncoder, explain_by_leaving_out
 from .modeling_msa import (
     MsaExplanation,
+    MsaForSequenceClassification,
     MsaModelOutput,
-    MsaOutput,
     MsaPreTrainedModel,
-    masked_stream,
     msa_loss,
 )
-from .streams_msa import FRAME_STREAMS
+from .streams_msa import FRAME_STREAMS, STREAMS
 
 if TYPE_CHECKING:
     # As in modeling_pgf_net.py: with these lines processor and pipeline travel with a saved model.
@@ -262,7 +261,7 @@ class DeepMLFModel(DeepMLFPreTrainedModel):
             MsaError: For a stream of another feature size, batch size or mask shape, and for a text that does not
                 fit into the language model's context together with the fusion tokens.
         """
-        embeds, text_mask = self._read_text(input_ids, inputs_embeds, attention_mask)
+        embeds, text_mask = self._embed_text(input_ids, inputs_embeds, attention_mask)
         if output_attentions is None:
             output_attentions = bool(self.config.output_attentions)
         if output_hidden_states is None:
@@ -288,27 +287,18 @@ class DeepMLFModel(DeepMLFPreTrainedModel):
             av_states=context,
         )
 
-    def _read_text(
+    def _embed_text(
         self, input_ids: Tensor | None, inputs_embeds: Tensor | None, attention_mask: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Return token embeddings (B, L, D), zeros in the padding, and their mask (B, L) of bool."""
-        given = inputs_embeds if input_ids is None else input_ids
-        if given is None or (input_ids is not None and inputs_embeds is not None):
-            raise MsaError("input_ids: expected either input_ids or inputs_embeds, got both or neither")
-        size, length = given.shape[:2]
+        mask = read_text(input_ids, inputs_embeds, attention_mask).bool()
+        length = mask.shape[1]
         num_tokens, limit = self.config.num_fusion_tokens, self.config.context_length
         if length < 1 or length + num_tokens > limit:
             raise MsaError(
                 f"input_ids: expected 1 to {limit - num_tokens} tokens, so that with {num_tokens} fusion tokens they "
                 f"fit into the text model's context of {limit}, got {length}"
             )
-        if attention_mask is None:
-            attention_mask = torch.ones(size, length, dtype=torch.long, device=given.device)
-        elif attention_mask.shape != (size, length):
-            raise MsaError(
-                f"attention_mask: expected {(size, length)} as input_ids, got {tuple(attention_mask.shape)}"
-            )
-        mask = attention_mask.to(given.device).bool()
         table = self.text_encoder.get_input_embeddings()
         embeds = table(input_ids) if inputs_embeds is None else inputs_embeds
         is_missing_BL = ~mask.any(dim=1, keepdim=True) & (torch.arange(length, device=mask.device) == 0)
@@ -383,7 +373,7 @@ class DeepMLFModel(DeepMLFPreTrainedModel):
         return hidden[:, :length], hidden[:, length:], hidden_states, read
 
 
-class DeepMLFForSequenceClassification(DeepMLFPreTrainedModel):
+class DeepMLFForSequenceClassification(DeepMLFPreTrainedModel, MsaForSequenceClassification):
     """DeepMLF with its heads: one sentiment score, or classes with `num_labels > 1`.
 
     Args:
@@ -421,84 +411,25 @@ class DeepMLFForSequenceClassification(DeepMLFPreTrainedModel):
         if self.lm_head is not None:
             self.lm_head.weight.copy_(pretrained.get_output_embeddings().weight)
 
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        audio_values: Tensor | None = None,
-        audio_attention_mask: Tensor | None = None,
-        visual_values: Tensor | None = None,
-        visual_attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        output_gates: bool = False,
-    ) -> MsaOutput:
-        """Score utterances; see [`DeepMLFModel.forward`] for the streams and what can be asked for.
+    def score(self, output: DeepMLFModelOutput) -> Tensor:
+        """Return the logits (B, C) of fusion tokens, text and audiovisual context side by side."""
+        return self.classifier(output.fused_state)
 
-        Args:
-            input_ids: (B, L) tokens, padded on the right; or `inputs_embeds`.
-            attention_mask: (B, L) of the text.
-            audio_values: (B, T_a, F_a) frames, or None when missing.
-            audio_attention_mask: (B, T_a).
-            visual_values: (B, T_v, F_v) frames, or None when missing.
-            visual_attention_mask: (B, T_v).
-            labels: (B,) scores, or class numbers with `num_labels > 1`; gives a loss, the weighted sum of `losses`:
-                "task", and where they have a weight "fusion", "av", "text" and "lm".
-            inputs_embeds: (B, L, D) token embeddings in place of `input_ids`; there is then no "lm" loss.
-            output_attentions: Return the cross-attention weights of every MM block.
-            output_hidden_states: Return the text's states and the fused state that the head reads.
-            output_gates: Return both gates of every MM block.
-
-        Raises:
-            MsaError: For a stream or labels of a shape or value that does not fit, or too long a text.
-        """
-        output = self.deepmlf(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            audio_values=audio_values,
-            audio_attention_mask=audio_attention_mask,
-            visual_values=visual_values,
-            visual_attention_mask=visual_attention_mask,
-            inputs_embeds=inputs_embeds,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            output_gates=output_gates,
-            return_dict=True,
-        )
-        logits = self.classifier(output.fused_state)
-        loss, losses = None, None
-        if labels is not None:
-            losses = {"task": msa_loss(logits, labels, self.config)}
-            losses |= self._auxiliary_losses(output, labels, input_ids, attention_mask)
-            weights = {name: getattr(self.config, f"{name}_loss_weight") for name in losses if name != "task"}
-            loss = losses["task"] + sum(weight * losses[name] for name, weight in weights.items())
-        return MsaOutput(
-            loss=loss,
-            logits=logits,
-            losses=losses,
-            fused_state=None if output.hidden_states is None else output.fused_state,
-            hidden_states=output.hidden_states,
-            attentions=output.attentions,
-            gates=output.gates,
-        )
-
-    def _auxiliary_losses(
-        self, output: Any, labels: Tensor, input_ids: Tensor | None, mask: Tensor | None
-    ) -> dict[str, Tensor]:
-        losses = {}
+    def further_losses(
+        self, output: Any, labels: Tensor, *, input_ids: Tensor | None, attention_mask: Tensor | None
+    ) -> dict[str, tuple[Tensor, float]]:
+        """Return those of "fusion", "av", "text" and "lm" that have a weight; "lm" needs `input_ids`."""
+        losses, config = {}, self.config
         if self.fusion_head is not None:
             losses["fusion"] = self._fusion_loss(self.fusion_head(output.fusion_states), labels)
         if self.av_head is not None:
-            losses["av"] = msa_loss(self.av_head(output.av_states.mean(dim=1)), labels, self.config)
+            losses["av"] = msa_loss(self.av_head(output.av_states.mean(dim=1)), labels, config)
         if self.text_head is not None:
-            losses["text"] = msa_loss(self.text_head(output.last_text_state), labels, self.config)
-        if self.config.lm_loss_weight and input_ids is not None:
+            losses["text"] = msa_loss(self.text_head(output.last_text_state), labels, config)
+        if config.lm_loss_weight and input_ids is not None:
             table = (self.lm_head or self.get_input_embeddings()).get_parameter("weight")
-            losses["lm"] = self._next_token_loss(output.last_hidden_state, table, input_ids, mask)
-        return losses
+            losses["lm"] = self._next_token_loss(output.last_hidden_state, table, input_ids, attention_mask)
+        return {name: (loss, getattr(config, f"{name}_loss_weight")) for name, loss in losses.items()}
 
     def _fusion_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of logits (B, n, C), all of which should say the utterance's label."""
@@ -553,7 +484,7 @@ class DeepMLFForSequenceClassification(DeepMLFPreTrainedModel):
         Args:
             batch: What `forward` takes.
         """
-        return explain_by_leaving_out(self, batch, ("text", "audio", "visual"))
+        return explain_by_leaving_out(self, batch, STREAMS)
 
 
 DeepMLFModel.register_for_auto_class("AutoModel")

@@ -20,8 +20,8 @@ Diagram:
 
 Differences from the paper:
 
-- Rows are aligned from their true length, and a missing stream is a row of zeros that enters neither batch norm nor the
-  score (the authors have no masks).
+- Rows are aligned from their true length, and a missing stream is a row of zeros that enters neither batch norm nor
+  the score (the authors have no masks).
 - Linear layers start as torch's own.
 
 Shapes: B batch, L text length, T steps, F raw feature size, D width, C classes.
@@ -36,7 +36,9 @@ from transformers.utils import can_return_tuple
 from .av_encoder_deepmlf import AudioVisualEncoder, StreamLinear
 from .configuration_deepmlf_av import DeepMLFAudioVisualConfig
 from .errors_msa import MsaError
-from .modeling_msa import MsaExplanation, MsaOutput, MsaPreTrainedModel, evaluating, masked_stream, msa_loss
+from .inputs_msa import masked_stream
+from .modeling_msa import MsaExplanation, MsaOutput, MsaPreTrainedModel, evaluating, msa_loss
+from .streams_msa import FRAME_STREAMS, STREAMS
 
 if TYPE_CHECKING:
     # As in modeling_pgf_net.py: with these lines processor and pipeline travel with a saved model.
@@ -96,6 +98,7 @@ class DeepMLFAudioVisualEncoder(MsaPreTrainedModel):
         visual_attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         output_hidden_states: bool | None = None,
+        token_type_ids: Tensor | None = None,
     ) -> MsaOutput:
         """Score utterances. Masks: 1 real, 0 padding; None means all real.
 
@@ -108,6 +111,7 @@ class DeepMLFAudioVisualEncoder(MsaPreTrainedModel):
             visual_attention_mask: (B, T_v); a row of zeros is a missing stream.
             labels: (B,) scores, or class numbers with `num_labels > 1`.
             output_hidden_states: Return the joint steps (B, T, D), and as fused state the last of them.
+            token_type_ids: Not read.
 
         Raises:
             MsaError: For a stream or labels of a shape or value that does not fit, and for no stream at all.
@@ -143,7 +147,7 @@ class DeepMLFAudioVisualEncoder(MsaPreTrainedModel):
         Args:
             batch: What `forward` takes.
         """
-        return explain_by_leaving_out(self, batch, ("audio", "visual"))
+        return explain_by_leaving_out(self, batch, FRAME_STREAMS)
 
 
 def explain_by_leaving_out(
@@ -159,7 +163,7 @@ def explain_by_leaving_out(
     with evaluating(model):
         logits = model(**batch, return_dict=True).logits
         moved = []
-        for stream in ("text", "audio", "visual"):
+        for stream in STREAMS:
             mask = "attention_mask" if stream == "text" else f"{stream}_attention_mask"
             values = "input_ids" if stream == "text" else f"{stream}_values"
             if stream not in streams or batch.get(values) is None:

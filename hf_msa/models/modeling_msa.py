@@ -14,10 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
-from transformers.utils import ModelOutput
+from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_msa import MsaConfig
 from .errors_msa import MsaError
+from .inputs_msa import first_token
 
 # Keywords of `from_text_pretrained` that say how to fetch and load the text model; all others are configuration.
 _LOADING_KEYS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
@@ -149,7 +150,7 @@ class MsaPreTrainedModel(PreTrainedModel):
             table: (V, D) embeddings of the text model that gave the states, which predict the next token in a model
                 with such a loss; None takes this model's.
         """
-        logits = head(hidden[:, 0])
+        logits = head(first_token(hidden, batch["attention_mask"]))
         return msa_loss(logits, batch["labels"], self.config), logits
 
     def part_without_counterpart(self, batch: Mapping[str, Tensor]) -> Callable[[], Any] | None:
@@ -242,6 +243,101 @@ class MsaPreTrainedModel(PreTrainedModel):
         return (model, info) if wants_info else model
 
 
+class MsaForSequenceClassification(MsaPreTrainedModel):
+    """A model with a head: one sentiment score, or classes with `num_labels > 1`.
+
+    A subclass has the base model under its `base_model_prefix`, and says how logits come from its output.
+    """
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        audio_values: Tensor | None = None,
+        audio_attention_mask: Tensor | None = None,
+        visual_values: Tensor | None = None,
+        visual_attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        output_gates: bool = False,
+        token_type_ids: Tensor | None = None,
+    ) -> MsaOutput:
+        """Score utterances; see the base model's `forward` for the streams and what can be asked for.
+
+        Args:
+            input_ids: (B, L) tokens with the tokenizer's special ones; or `inputs_embeds`.
+            attention_mask: (B, L) of the text. Masks: 1 real, 0 padding; None means all real.
+            audio_values: (B, T_a, F_a) frames, or None when missing.
+            audio_attention_mask: (B, T_a); a row of zeros is a missing stream.
+            visual_values: (B, T_v, F_v) frames, or None when missing.
+            visual_attention_mask: (B, T_v); a row of zeros is a missing stream.
+            labels: (B,) scores, or class numbers with `num_labels > 1`; gives a loss, and `losses` where it has parts.
+            inputs_embeds: (B, L, D) token embeddings in place of `input_ids`.
+            output_attentions: Return the cross-modal attention weights.
+            output_hidden_states: Return the text's states, all layers, and the fused state that the head reads.
+            output_gates: Return the gates.
+            token_type_ids: Not read; here so that whatever a tokenizer returns can be passed on. An utterance is one
+                text, of type 0.
+
+        Raises:
+            MsaError: For a text, stream or labels of a shape or value that does not fit.
+        """
+        output = self.base_model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            audio_values=audio_values,
+            audio_attention_mask=audio_attention_mask,
+            visual_values=visual_values,
+            visual_attention_mask=visual_attention_mask,
+            inputs_embeds=inputs_embeds,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            output_gates=output_gates,
+            return_dict=True,
+        )
+        logits = self.score(output)
+        loss, losses = None, None
+        if labels is not None:
+            loss = msa_loss(logits, labels, self.config)
+            further = self.further_losses(output, labels, input_ids=input_ids, attention_mask=attention_mask)
+            if further is not None:
+                losses = {"task": loss} | {name: value for name, (value, _) in further.items()}
+                loss = loss + sum(weight * value for value, weight in further.values())
+        return MsaOutput(
+            loss=loss,
+            logits=logits,
+            losses=losses,
+            fused_state=None if output.hidden_states is None else output.fused_state,
+            hidden_states=output.hidden_states,
+            attentions=output.attentions,
+            gates=output.gates,
+        )
+
+    def score(self, output: Any) -> Tensor:
+        """Return the logits (B, C).
+
+        Args:
+            output: Of the base model.
+        """
+        raise NotImplementedError
+
+    def further_losses(
+        self, output: Any, labels: Tensor, *, input_ids: Tensor | None, attention_mask: Tensor | None
+    ) -> dict[str, tuple[Tensor, float]] | None:
+        """Return what is added to the loss of the scores, as (loss, weight) by name; None where it has no parts.
+
+        Args:
+            output: Of the base model.
+            labels: (B,).
+            input_ids: (B, L) tokens, or None.
+            attention_mask: (B, L), or None.
+        """
+        return None
+
+
 def refuse_shards_elsewhere(place: Any) -> None:
     """Refuse a folder whose index names files outside of it; of a repository huggingface_hub fetches no such file.
 
@@ -269,47 +365,6 @@ def text_encoder_from_config(text_config: Any) -> PreTrainedModel:
 def config_is_quantized(model: PreTrainedModel) -> bool:
     """Return whether a checkpoint holds a quantiser's tensors beside the model's."""
     return getattr(model.config, "quantization_config", None) is not None
-
-
-def masked_stream(
-    name: str, values: Tensor | None, mask: Tensor | None, dim: int, batch_size: int, like: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Check a stream and return it with zeros where its mask is 0.
-
-    A stream that is not given becomes one masked frame, so that the graph, and with it the set of parameters that
-    receive a gradient, is the same for every batch; distributed training needs that.
-
-    Args:
-        name: "audio" or "visual", for the error.
-        values: (B, T, F) or None.
-        mask: (B, T), 1 real and 0 padding, or None for all real.
-        dim: Feature size F that the model was made for.
-        batch_size: Size B of the text.
-        like: A tensor of the device and dtype wanted.
-
-    Returns:
-        values (B, T, F) and mask (B, T) of bool.
-
-    Raises:
-        MsaError: For another feature size, batch size or mask shape.
-    """
-    if values is None:
-        return like.new_zeros(batch_size, 1, dim), like.new_zeros(batch_size, 1, dtype=torch.bool)
-    if values.dim() != 3 or values.shape[0] != batch_size or values.shape[2] != dim:
-        raise MsaError(
-            f"{name}_values: expected (batch {batch_size}, frames, config.{name}_dim {dim}), got {tuple(values.shape)}"
-        )
-    if mask is None:
-        mask = values.new_ones(values.shape[:2], dtype=torch.bool)
-    elif mask.shape != values.shape[:2]:
-        raise MsaError(
-            f"{name}_attention_mask: expected {tuple(values.shape[:2])} as {name}_values, got {tuple(mask.shape)}"
-        )
-    if values.shape[1] == 0:
-        return masked_stream(name, None, None, dim, batch_size, like)
-    mask = mask.to(like.device).bool()
-    values = values.to(device=like.device, dtype=like.dtype)
-    return values.masked_fill(~mask.unsqueeze(-1), 0), mask
 
 
 def msa_loss(logits: Tensor, labels: Tensor, config: MsaConfig) -> Tensor:
@@ -367,11 +422,11 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 __all__ = [
     "MsaExplanation",
+    "MsaForSequenceClassification",
     "MsaModelOutput",
     "MsaOutput",
     "MsaPreTrainedModel",
     "evaluating",
-    "masked_stream",
     "msa_loss",
     "text_encoder_from_config",
 ]

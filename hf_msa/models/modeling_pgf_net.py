@@ -51,15 +51,14 @@ from transformers.utils import can_return_tuple
 
 from .configuration_pgf_net import PGFNetConfig
 from .errors_msa import MsaError
+from .inputs_msa import encoder_positions, first_token, masked_stream, read_text
 from .layers_pgf_net import AudioVisualBank, PGFNetLayer, SubNet
 from .modeling_msa import (
     MsaExplanation,
+    MsaForSequenceClassification,
     MsaModelOutput,
-    MsaOutput,
     MsaPreTrainedModel,
     evaluating,
-    masked_stream,
-    msa_loss,
     text_encoder_from_config,
 )
 
@@ -105,9 +104,9 @@ class PGFNetModel(PGFNetPreTrainedModel):
         self.post_init()
         self.freeze_text_model()
 
-    def embed_text(self, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
+    def embed_text(self, input_ids: Tensor | None, inputs_embeds: Tensor | None, positions: Tensor) -> Tensor:
         """Return the text model's embeddings (B, L, D)."""
-        hidden = self.text_encoder.embeddings(input_ids=input_ids, inputs_embeds=inputs_embeds)
+        hidden = self.text_encoder.embeddings(input_ids=input_ids, inputs_embeds=inputs_embeds, position_ids=positions)
         # ELECTRA projects where its embeddings are narrower than its layers.
         project = self.text_encoder._modules.get("embeddings_project")
         return hidden if project is None else project(hidden)
@@ -142,21 +141,16 @@ class PGFNetModel(PGFNetPreTrainedModel):
             output_gates: Return the gates, one (B, L, D) per fused layer, None in a variant without gates.
 
         Raises:
-            MsaError: For a stream of another feature size, batch size or mask shape.
+            MsaError: For a text or a stream of another feature size, batch size or mask shape.
         """
-        if (input_ids is None) == (inputs_embeds is None):
-            raise MsaError("input_ids: expected either input_ids or inputs_embeds, got both or neither")
+        mask = read_text(input_ids, inputs_embeds, attention_mask)
         if output_attentions is None:
             output_attentions = bool(self.config.output_attentions)
         if output_hidden_states is None:
             output_hidden_states = bool(self.config.output_hidden_states)
 
-        hidden = self.embed_text(input_ids, inputs_embeds)
-        batch_size, text_length = hidden.shape[:2]
-        if attention_mask is not None and attention_mask.shape != (batch_size, text_length):
-            raise MsaError(
-                f"attention_mask: expected {(batch_size, text_length)} as input_ids, got {tuple(attention_mask.shape)}"
-            )
+        positions = encoder_positions(mask, self.text_encoder.config)
+        hidden, batch_size = self.embed_text(input_ids, inputs_embeds, positions), len(mask)
         audio, audio_mask = masked_stream(
             "audio", audio_values, audio_attention_mask, self.config.audio_dim, batch_size, hidden
         )
@@ -165,7 +159,7 @@ class PGFNetModel(PGFNetPreTrainedModel):
         )
         bank, bank_mask = self.bank(audio, visual), torch.cat([audio_mask, visual_mask], dim=1)
         text_mask = create_bidirectional_mask(
-            config=self.text_encoder.config, inputs_embeds=hidden, attention_mask=attention_mask
+            config=self.text_encoder.config, inputs_embeds=hidden, attention_mask=mask
         )
 
         # Kept on request only: twelve gates of BERT-base take as much memory as all else that a forward pass holds.
@@ -188,14 +182,14 @@ class PGFNetModel(PGFNetPreTrainedModel):
 
         return MsaModelOutput(
             last_hidden_state=hidden,
-            fused_state=hidden[:, 0],
+            fused_state=first_token(hidden, mask),
             hidden_states=tuple(states) if output_hidden_states else None,
             attentions=tuple(attentions) if output_attentions else None,
             gates=tuple(gates) or None,
         )
 
 
-class PGFNetForSequenceClassification(PGFNetPreTrainedModel):
+class PGFNetForSequenceClassification(PGFNetPreTrainedModel, MsaForSequenceClassification):
     """PGF-Net with its head: one sentiment score, or classes with `num_labels > 1`.
 
     Args:
@@ -208,61 +202,9 @@ class PGFNetForSequenceClassification(PGFNetPreTrainedModel):
         self.classifier = SubNet(config)
         self.post_init()
 
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        audio_values: Tensor | None = None,
-        audio_attention_mask: Tensor | None = None,
-        visual_values: Tensor | None = None,
-        visual_attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        output_gates: bool = False,
-    ) -> MsaOutput:
-        """Score utterances; see [`PGFNetModel.forward`] for the streams and what can be asked for.
-
-        Args:
-            input_ids: (B, L) tokens; or `inputs_embeds`.
-            attention_mask: (B, L) of the text.
-            audio_values: (B, T_a, F_a) frames, or None when missing.
-            audio_attention_mask: (B, T_a).
-            visual_values: (B, T_v, F_v) frames, or None when missing.
-            visual_attention_mask: (B, T_v).
-            labels: (B,) scores, or class numbers with `num_labels > 1`; gives a loss.
-            inputs_embeds: (B, L, D) token embeddings in place of `input_ids`.
-            output_attentions: Return the cross-attention weights.
-            output_hidden_states: Return all states and the fused state that the head reads.
-            output_gates: Return the gates.
-
-        Raises:
-            MsaError: For a stream or labels of a shape or value that does not fit.
-        """
-        output = self.pgf_net(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            audio_values=audio_values,
-            audio_attention_mask=audio_attention_mask,
-            visual_values=visual_values,
-            visual_attention_mask=visual_attention_mask,
-            inputs_embeds=inputs_embeds,
-            output_attentions=output_attentions,
-            output_hidden_states=output_hidden_states,
-            output_gates=output_gates,
-            return_dict=True,
-        )
-        logits = self.classifier(output.fused_state)
-        return MsaOutput(
-            loss=None if labels is None else msa_loss(logits, labels, self.config),
-            logits=logits,
-            fused_state=None if output.hidden_states is None else output.fused_state,
-            hidden_states=output.hidden_states,
-            attentions=output.attentions,
-            gates=output.gates,
-        )
+    def score(self, output: MsaModelOutput) -> Tensor:
+        """Return the logits (B, C) of the first token's state."""
+        return self.classifier(output.fused_state)
 
     @property
     def can_explain(self) -> bool:

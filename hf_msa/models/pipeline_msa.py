@@ -33,8 +33,8 @@ class MsaPipeline(Pipeline):
     ```
 
     An input is a mapping with any of `text`, `audio` (T, F_a), `visual` (T, F_v), `words`, `audio_rate`,
-    `visual_rate`, `speaker`, `audio_features`, `visual_features`; what is absent is missing. One, a list, a dataset or
-    a generator.
+    `visual_rate`, `speaker`, `audio_features`, `visual_features`; what is absent is missing. A plain string is a text
+    alone. One, a list, a dataset or a generator.
 
     Returns:
         `{"score", "label"}`. In a regression the score is in the units of the labels, and the label is "negative",
@@ -68,14 +68,18 @@ class MsaPipeline(Pipeline):
         parameters = {} if explain is None else {"explain": explain}
         return parameters, parameters, {}
 
-    def preprocess(self, input_: Mapping[str, Any], explain: bool = False) -> dict[str, Any]:
+    def preprocess(self, input_: Mapping[str, Any] | str, explain: bool = False) -> dict[str, Any]:
         """Make a batch of one.
 
         Raises:
-            MsaError: For an input that is not a mapping or has unknown keys, and as the processor.
+            MsaError: For an input that is neither a mapping nor a string or has unknown keys, and as the processor.
         """
+        if isinstance(input_, str):
+            input_ = {"text": input_}
         if not isinstance(input_, Mapping):
-            raise MsaError(f"pipeline: expected a mapping with 'text', 'audio' or 'visual', got {type(input_)}")
+            raise MsaError(
+                f"pipeline: expected a string or a mapping with 'text', 'audio' or 'visual', got {type(input_)}"
+            )
         if unknown := sorted(set(input_) - {*_INPUT_KEYS, *_IGNORED_KEYS}):
             raise MsaError(f"pipeline: unknown key(s) {', '.join(map(repr, unknown))}; expected {_INPUT_KEYS}")
         batch = self.processor(

@@ -31,13 +31,13 @@ class DeepMLFProcessor(MsaProcessor):
                 raise MsaError("tokenizer: expected a padding or an end-of-sequence token, got neither")
             self.tokenizer.pad_token = self.tokenizer.eos_token
 
-    def _tokenize(self, texts: list[str], padding: str) -> BatchEncoding:
+    def _tokenize(self, texts: list[str], padding: str, max_length: int | None = None) -> BatchEncoding:
         if not all(texts) and not self.tokenizer("")["input_ids"]:
             token = self.tokenizer.bos_token or self.tokenizer.eos_token
             if token is None:
                 raise MsaError("tokenizer: expected a token for a missing text, got neither bos_token nor eos_token")
             texts = [text or token for text in texts]
-        return super()._tokenize(texts, padding)
+        return super()._tokenize(texts, padding, max_length)
 
 
 DeepMLFProcessor.register_for_auto_class("AutoProcessor")

@@ -36,7 +36,7 @@ class MsaProcessor(ProcessorMixin):
 
     Args:
         feature_extractor: For both streams.
-        tokenizer: A fast tokenizer, the text model's own.
+        tokenizer: A fast tokenizer, the text model's own; from here on it returns no token types.
         alignment: "word" gives one vector per text token, the mean of the frames spoken with its word; "none" keeps
             each stream's own time axis.
         max_text_length: Tokens beyond this are cut, with the frames of their words; None takes the tokenizer's limit.
@@ -87,6 +87,8 @@ class MsaProcessor(ProcessorMixin):
             raise MsaError(
                 f"max_text_length: expected more than the {num_special} special tokens, got {max_text_length}"
             )
+        # An utterance is one text, and no model reads token types: saved, the tokenizer gives what `forward` takes.
+        tokenizer.model_input_names = tokenizer.init_kwargs["model_input_names"] = ["input_ids", "attention_mask"]
         self._prepare_tokenizer()
 
     @classmethod
@@ -148,7 +150,9 @@ class MsaProcessor(ProcessorMixin):
         speaker: Any = None,
         audio_features: str | Mapping[str, Any] | None = None,
         visual_features: str | Mapping[str, Any] | None = None,
-        padding: str = "longest",
+        padding: str | bool = "longest",
+        truncation: str | bool = True,
+        max_length: int | None = None,
         return_tensors: str = "pt",
     ) -> BatchFeature:
         """Make a batch of utterances, or of one when `text` is a string or the only stream is a single array.
@@ -165,7 +169,10 @@ class MsaProcessor(ProcessorMixin):
             speaker: Name per row, for statistics per speaker.
             audio_features: Name of what the audio columns are; checked against what the model was trained on.
             visual_features: The same.
-            padding: "longest" of the batch, or "max_length".
+            padding: "longest" of the batch, for which True is another name, or "max_length". A batch is always padded.
+            truncation: True, or "longest_first", which says the same of one text. A longer text is always cut, since
+                the text model could not read it.
+            max_length: Limit of tokens in this call; that of the processor holds beside it.
             return_tensors: "pt" or "np".
 
         Returns:
@@ -174,8 +181,8 @@ class MsaProcessor(ProcessorMixin):
 
         Raises:
             MsaError: When a row has no stream at all, streams have unequal numbers of rows, words do not match the
-                text or are missing, a feature size, rate or feature name is wrong, or a stream is given that the model
-                was not trained with.
+                text or are missing, a feature size, rate or feature name is wrong, a stream is given that the model
+                was not trained with, or a batch is asked for that is not padded or not cut.
         """
         if isinstance(text, str) or (text is None and (_is_single(audio) or _is_single(visual))):
             text, audio, visual, words = ([x] if x is not None else None for x in (text, audio, visual, words))
@@ -186,6 +193,7 @@ class MsaProcessor(ProcessorMixin):
             for name, column in {"text": text, "audio": audio, "visual": visual, "words": words}.items()
             if column is not None
         }
+        padding = self._check_lengths(padding, truncation, max_length)
         if return_tensors not in ("pt", "np"):
             raise MsaError(f"return_tensors: expected 'pt' or 'np', got {return_tensors!r}")
         if not sizes or len(set(sizes.values())) > 1:
@@ -215,7 +223,7 @@ class MsaProcessor(ProcessorMixin):
         if visual_rate is None and isinstance(visual_features, Mapping):
             visual_rate = visual_features.get("rate")
 
-        encoding = self._tokenize(texts, padding)
+        encoding = self._tokenize(texts, padding, max_length)
         intervals = None
         if self.alignment == "word":
             intervals = self._intervals(texts, words, encoding, frames, audio_rate, visual_rate)
@@ -246,9 +254,15 @@ class MsaProcessor(ProcessorMixin):
             The batch, with `labels` (B,) where the rows have them: float32 scores, int64 classes.
 
         Raises:
-            MsaError: As `__call__`; for rows of which only some have a label, and for labels that are NaN.
+            MsaError: As `__call__`; for rows of which only some have a label, for labels that are NaN, and for rows
+                without a column of any stream.
         """
         rows = list(rows)
+        if rows and not any(stream in row for row in rows for stream in STREAMS):
+            raise MsaError(
+                f"rows: expected text, audio or visual, got {', '.join(sorted(set().union(*rows))) or 'nothing'}; "
+                "a Trainer leaves these columns alone with remove_unused_columns=False"
+            )
         left_out = set(STREAMS) - set(self.streams)
 
         def column(name: str) -> list[Any] | None:
@@ -312,6 +326,21 @@ class MsaProcessor(ProcessorMixin):
     def _untrained(self, stream: str) -> MsaError:
         return MsaError(f"{stream}: expected none, since this model was trained with {', '.join(self.streams)} only")
 
+    def _check_lengths(self, padding: str | bool, truncation: str | bool, max_length: int | None) -> str:
+        """Refuse what would give no batch, and return the padding by its name."""
+        # `is`, since 1 == True, and a length belongs elsewhere.
+        padding = "longest" if padding is True else padding
+        if padding not in ("longest", "max_length"):
+            raise MsaError(
+                f"padding: expected True, 'longest' or 'max_length', since a batch is padded, got {padding!r}"
+            )
+        if truncation is not True and truncation != "longest_first":
+            raise MsaError(f"truncation: expected True, since the text model reads no longer text, got {truncation!r}")
+        num_special = self.tokenizer.num_special_tokens_to_add()
+        if max_length is not None and max_length <= num_special:
+            raise MsaError(f"max_length: expected more than the {num_special} special tokens, got {max_length!r}")
+        return padding
+
     def _prepare_tokenizer(self) -> None:
         """Set what the text model wants of its tokenizer; an encoder's is right as it is."""
 
@@ -319,8 +348,8 @@ class MsaProcessor(ProcessorMixin):
         text = _read_text(entry, row)
         return text.lower() if self.lowercase else text
 
-    def _tokenize(self, texts: list[str], padding: str) -> BatchEncoding:
-        limit = self.max_text_length or self.tokenizer.model_max_length
+    def _tokenize(self, texts: list[str], padding: str, max_length: int | None = None) -> BatchEncoding:
+        limit = min(self.max_text_length or self.tokenizer.model_max_length, max_length or VERY_LARGE_INTEGER)
         if limit >= VERY_LARGE_INTEGER:
             limit, padding = None, "longest"
         encoding = self.tokenizer(
