@@ -8,7 +8,7 @@ from hf_msa.evaluation.results import RESULTS_FILE, Results, read_results
 from hf_msa.pretrained.weights import weights_sha256
 from hf_msa.training.adapters import is_adapter
 
-# What a card says of a run; a file that was changed by hand may lack it.
+# What a card says of a run, and a file that was changed by hand may lack.
 _NEEDED = {
     "recipe": {"model_type"},
     "corpus": {"name", "sha256", "rows"},
@@ -30,22 +30,20 @@ def read_run(checkpoint: Path) -> Results | None:
     if not (checkpoint / RESULTS_FILE).is_file():
         return None
     results = read_results(checkpoint)
-    missing = [
-        name
-        for name, keys in _NEEDED.items()
-        if not isinstance(vars(results)[name], dict) or not keys <= vars(results)[name].keys()
-    ]
-    if not missing and results.best_seed not in results.seeds:
-        missing = [f"a run of the best seed, {results.best_seed}"]
-    if not missing and not all(
-        "test" in splits for splits in (results.corpus["rows"], *(run.metrics for run in results.runs))
-    ):
-        missing = ["a test split"]
-    if missing:
-        raise MsaError(
-            f"{RESULTS_FILE}: expected what hf-msa train wrote, got one without all of {', '.join(missing)}"
-        )
+    if missing := _missing(results):
+        raise MsaError(f"{RESULTS_FILE}: expected what hf-msa train wrote, got one without {missing}")
     return results
+
+
+def _missing(results: Results) -> str | None:
+    for name, keys in _NEEDED.items():
+        value = vars(results)[name]
+        if not isinstance(value, dict) or not keys <= value.keys():
+            return f"all of {name}"
+    if results.best_seed not in results.seeds:
+        return f"a run of the best seed, {results.best_seed}"
+    splits = (results.corpus["rows"], *(run.metrics for run in results.runs))
+    return None if all("test" in split for split in splits) else "a test split"
 
 
 def foreign_results(results: Results | None, config: Any, checkpoint: Path) -> list[str]:

@@ -87,3 +87,5 @@ def test_every_paper_model_describes_itself(model_class):
     description = describe_model(model_class)
     assert description.summary[0].isupper()
     assert description.introduction.startswith("Paper: ")
+    assert description.diagram.count("|") > 10
+    assert description.differences.startswith("- ")

@@ -12,6 +12,7 @@ from hub_store import READER
 from huggingface_hub import ModelCard, hf_hub_download
 from safetensors.torch import load_file, save_file
 from tiny_checkpoints import TEXT_MODEL, tiny_results, write_checkpoint
+from tiny_kinds import model_of, processor_of
 
 from hf_msa.hub import PublishError, publication, publish
 from hf_msa.hub.publication import MAX_SHARD_SIZE
@@ -357,6 +358,13 @@ def test_results_that_were_changed_by_hand_are_one_line(checkpoint, trusting, ch
 def test_results_of_another_model_are_refused(checkpoint, trusting):
     edit_json(checkpoint / "results.json", recipe={"model_type": "agfn"})
     assert "results.json: expected a run of pgf_net, got one of agfn" in problems(checkpoint)
+
+
+def test_a_model_that_is_a_part_of_another_does_not_go_out_alone(tmp_path):
+    model_of("deepmlf_av").save_pretrained(tmp_path)
+    processor_of("deepmlf_av").save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="checkpoint: expected a model that reads text, got deepmlf_av"):
+        publish(tmp_path, "user/model", dry_run=True)
 
 
 def test_weights_that_are_missing_are_not_made_up(checkpoint):
