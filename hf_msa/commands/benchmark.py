@@ -2,12 +2,16 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from .bars import progress_bars
 from .terminal import Json, print_json, quiet
+
+if TYPE_CHECKING:
+    from hf_msa.costs.corpus_memory_result import CorpusMemory
+    from hf_msa.costs.speed_result import BenchmarkResult
 
 
 def benchmark(
@@ -29,9 +33,9 @@ def benchmark(
         typer.Option("--corpus-memory", help="Measure instead the memory of training on a corpus of MOSEI's shape."),
     ] = False,
     rows: Annotated[
-        int | None, typer.Option(help="Of that corpus.", show_default="22856, which need 11 GB of disk")
+        int | None, typer.Option(help="Rows of that corpus.", show_default="22856, which need 11 GB of disk")
     ] = None,
-    place: Annotated[
+    folder: Annotated[
         Path | None, typer.Option(help="Folder in which that corpus lies meanwhile.", show_default="the system's")
     ] = None,
     as_json: Json = False,
@@ -46,39 +50,35 @@ def benchmark(
     quiet()
     from hf_msa.errors import MsaError
 
+    result: CorpusMemory | BenchmarkResult
     if corpus_memory:
-        from hf_msa.costs.corpus_memory import benchmark_corpus_memory, format_corpus_memory
+        from hf_msa.costs.corpus_memory import benchmark_corpus_memory
 
-        with Console(stderr=True).status("starting") as status:
-            memory = benchmark_corpus_memory(
+        with progress_bars(shown=not as_json) as report:
+            result = benchmark_corpus_memory(
                 model,
                 rows=rows,
                 batch_size=batch_size,
                 alignment=alignment or "word",
-                place=place,
-                report=status.update,
+                folder=folder,
+                report=report,
             )
-        if as_json:
-            print_json(memory.to_dict())
-        else:
-            sys.stdout.write(format_corpus_memory(memory) + "\n")
-        return
-    if rows is not None or place is not None:
-        raise MsaError("rows, place: expected only with --corpus-memory")
-    from hf_msa.costs.speed import benchmark as measure
-    from hf_msa.costs.speed import format_benchmark, load_for_benchmark
+    elif rows is not None or folder is not None:
+        raise MsaError("rows, folder: expected only with --corpus-memory")
+    else:
+        from hf_msa.costs import speed
 
-    result = measure(
-        load_for_benchmark(model),
-        batch_size=batch_size,
-        alignment=alignment,
-        repeats=repeats,
-        training=not forward_only,
-    )
+        result = speed.benchmark(
+            speed.load_for_benchmark(model),
+            batch_size=batch_size,
+            alignment=alignment,
+            repeats=repeats,
+            training=not forward_only,
+        )
     if as_json:
         print_json(result.to_dict())
     else:
-        sys.stdout.write(format_benchmark(result) + "\n")
+        sys.stdout.write(result.to_text() + "\n")
 
 
 __all__ = ["benchmark"]

@@ -3,7 +3,6 @@
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -14,15 +13,17 @@ from .terminal import Json, print_json, quiet
 
 def publish(
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a checkpoint, or of a run of hf-msa train.")],
-    repo_id: Annotated[str, typer.Argument(help="user/name; made where it does not exist.")],
+    repo_id: Annotated[str, typer.Argument(help="Repository user/name, made where it does not exist.")],
     private: Annotated[bool, typer.Option("--private", help="Hide it from others.")] = False,
     revision: Annotated[str | None, typer.Option(help="Branch to push to.", show_default="main")] = None,
     tag: Annotated[str | None, typer.Option(help="Name for what is pushed, to be loaded by.")] = None,
     create_pr: Annotated[bool, typer.Option("--create-pr", help="Open a pull request instead.")] = False,
     adapter_only: Annotated[
-        bool, typer.Option("--adapter-only", help="LoRA and the fusion alone; users then need peft and hf_msa.")
+        bool, typer.Option("--adapter-only", help="Send LoRA and the fusion alone; users then need peft and hf_msa.")
     ] = False,
-    licence: Annotated[str | None, typer.Option(help="Of the weights.", show_default="the corpus's")] = None,
+    license: Annotated[
+        str | None, typer.Option(help="License of the weights, as the Hub spells it.", show_default="the corpus's")
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="Repository of the corpus, to show the results there.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, print files and card, send nothing.")] = False,
     as_json: Json = False,
@@ -34,40 +35,31 @@ def publish(
     Example: hf-msa publish runs/pgf_net_sample user/name --private --tag v1
     """
     quiet()
-    from hf_msa.hub import PublishError
     from hf_msa.hub import publish as publish_checkpoint
-    from hf_msa.training.adapters import is_adapter, merge_adapter
 
-    try:
-        with Console(stderr=True, quiet=as_json).status("publishing"), TemporaryDirectory() as place:
-            if is_adapter(checkpoint) and not adapter_only:
-                checkpoint = merge_adapter(checkpoint, Path(place) / "merged")
-            found = publish_checkpoint(
-                checkpoint,
-                repo_id,
-                private=private,
-                revision=revision,
-                tag=tag,
-                create_pr=create_pr,
-                adapter_only=adapter_only,
-                dry_run=dry_run,
-                licence=licence,
-                dataset=dataset,
-            )
-    except PublishError as error:
-        for problem in error.problems:
-            Console(stderr=True, soft_wrap=True).print(f"hf-msa: {problem}", style="bold red", markup=False)
-        raise typer.Exit(2) from error
+    with Console(stderr=True, quiet=as_json).status("publishing"):
+        published = publish_checkpoint(
+            checkpoint,
+            repo_id,
+            private=private,
+            revision=revision,
+            tag=tag,
+            create_pr=create_pr,
+            adapter_only=adapter_only,
+            dry_run=dry_run,
+            license=license,
+            dataset=dataset,
+        )
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(published))
         return
     if dry_run:
-        for name, size in found.files.items():
+        for name, size in published.files.items():
             sys.stdout.write(f"{size:>14,}  {name}\n")
-        sys.stdout.write(f"\n{found.card}\nnothing was sent\n")
+        sys.stdout.write(f"\n{published.card}\nnothing was sent\n")
         return
-    done = "published" if found.is_new else "nothing has changed since"
-    sys.stdout.write(f"{done} {found.url}\npin it with revision={found.commit!r}\n")
+    done = "published" if published.is_new else "nothing has changed since"
+    sys.stdout.write(f"{done} {published.url}\npin it with revision={published.commit!r}\n")
 
 
 __all__ = ["publish"]

@@ -19,8 +19,6 @@ from hf_msa.files import write_file
 from .markdown import METRIC_TITLES, markdown_table, mean_and_std, shown_metrics
 from .selection import Selection
 
-from .selection import Selection
-
 RESULTS_FILE = "results.json"
 PREDICTIONS_FILE = "predictions.parquet"
 _LIBRARIES = ("hf_msa", "torch", "transformers", "peft", "accelerate", "datasets", "numpy")

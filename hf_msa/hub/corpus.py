@@ -15,7 +15,7 @@ from hf_msa.models.streams_msa import FRAME_STREAMS
 from .checks import file_problems
 from .publication import Publication, PublishError, send_or_list
 from .sending import Destination
-from .terms import Terms, choose_licence, licence_problems, terms_of
+from .terms import Terms, choose_license, license_problems, terms_of
 
 
 def publish_corpus(
@@ -25,33 +25,33 @@ def publish_corpus(
     *,
     private: bool = True,
     rights_confirmed: bool = False,
-    licence: str | None = None,
+    license: str | None = None,
     tag: str | None = None,
     dry_run: bool = False,
 ) -> Publication:
     """Check a folder that `hf-msa convert` wrote and send it to the Hub as a data set.
 
     Args:
-        folder: Of Parquet files.
+        folder: Folder of Parquet files.
         repo_id: "user/name"; made where it does not exist.
         corpus: Which one it is, or is made from, for its terms: mosi, mosei, sims, ravdess, ...; None takes the
             folder's name.
         private: Whether others may not see it.
         rights_confirmed: Whether the user has the rights to pass the corpus on.
-        licence: As the Hub calls it; None takes the corpus's own.
+        license: License of the data set, as the Hub spells it; None takes that of the corpus.
         tag: Name for what is sent.
         dry_run: Check all the same, but send nothing.
 
     Raises:
         PublishError: With everything that is wrong.
-        ValueError: For a folder that is no corpus, and as `send_folder`.
+        MsaError: For a folder that is no corpus, and as `send_folder`.
         OSError: As `send_folder`.
     """
     folder = Path(folder)
     to = Destination(repo_id, "dataset", private=private, tag=tag)
     terms = terms_of(corpus or folder.name)
-    licence = choose_licence(terms, licence)
-    problems = licence_problems(licence, terms)
+    license = choose_license(terms, license)
+    problems = license_problems(license, terms)
     restricted = [entry.corpus for entry in terms if entry.is_restricted]
     if not private and (restricted or not terms) and not rights_confirmed:
         named = " and ".join(restricted) or str(folder)
@@ -59,12 +59,12 @@ def publish_corpus(
     splits = load_corpus(folder)
     sizes = {name: len(rows) for name, rows in splits.items()}
     columns = {stream: splits["train"].features[stream].shape[1] for stream in FRAME_STREAMS}
-    with tempfile.TemporaryDirectory() as place:
-        staged = Path(place) / to.name
+    with tempfile.TemporaryDirectory() as scratch:
+        staged = Path(scratch) / to.name
         staged.mkdir()
         for file in sorted([*folder.glob("*.parquet"), *folder.glob("corpus.json")]):
             shutil.copyfile(file, staged / file.name)
-        card = _card(to.name, licence, terms, sizes, columns)
+        card = _card(to.name, license, terms, sizes, columns)
         (staged / "README.md").write_text(card, encoding="utf-8")
         problems += file_problems(staged, [folder.resolve()])
         if problems:
@@ -72,9 +72,9 @@ def publish_corpus(
         return send_or_list(staged, to, card, dry_run)
 
 
-def _card(name: str, licence: str, terms: list[Terms], sizes: dict[str, int], columns: dict[str, int]) -> str:
+def _card(name: str, license: str, terms: list[Terms], sizes: dict[str, int], columns: dict[str, int]) -> str:
     metadata = {
-        "license": licence,
+        "license": license,
         "pretty_name": name,
         "language": sorted({entry.language for entry in terms if entry.language}),
         "tags": ["multimodal", "sentiment-analysis", "hf_msa"],
@@ -85,7 +85,7 @@ def _card(name: str, licence: str, terms: list[Terms], sizes: dict[str, int], co
             }
         ],
     }
-    if licence == "other":
+    if license == "other":
         metadata |= {"license_name": "terms-of-the-corpus"}
     counted = ", ".join(f"{size} {split}" for split, size in sizes.items())
     known = "\n\n".join(f"{entry.corpus}: {entry.text}" for entry in terms) or "Not known to hf_msa."

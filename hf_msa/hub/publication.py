@@ -15,27 +15,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoConfig, AutoProcessor
+from transformers import AutoConfig, AutoProcessor
 
 from hf_msa.errors import MsaError, PublishError
-from hf_msa.evaluation.results import RESULTS_FILE, Results, read_results
+from hf_msa.evaluation.results import RESULTS_FILE
 from hf_msa.pretrained.checkpoint import check_model_type, load_checkpoint
+from hf_msa.training.adapters import is_adapter, merge_adapter
 
-from .checks import (
-    card_problems,
-    file_problems,
-    fresh_weight_problems,
-    index_problems,
-    reload_problems,
-    weight_problems,
-)
-from .model_card import TEMPLATE, CardFacts, describe_model, evaluation_file, make_card
-from .papers import PAPERS
+from .card_check import card_problems, number_problems
+from .card_facts import CardFacts, text_model_repository
+from .card_metadata import evaluation_file
+from .checks import file_problems, fresh_weight_problems, index_problems, weight_problems
+from .fresh_process_check import reload_problems
+from .model_card import make_card
+from .run_results import foreign_results, read_run
 from .sending import Destination, send_folder
-from .terms import choose_licence, licence_file, licence_problems, terms_of
+from .terms import choose_license, license_file, license_problems, terms_of
 
 MAX_SHARD_SIZE = "5GB"
-_ADAPTER_CONFIG, _ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 
 @dataclass(frozen=True)
@@ -46,8 +44,8 @@ class Publication:
         repo_id: The repository.
         files: Size in bytes by name.
         card: Text of the card.
-        url: Of the commit or pull request; None after a dry run.
-        commit: Its hash, which `revision=` pins; None after a dry run.
+        url: Address of the commit or pull request; None after a dry run.
+        commit: Hash of the commit, which `revision=` pins; None after a dry run.
         is_new: Whether a commit was made; False after a dry run, and where the repository had every file already.
     """
 
@@ -69,7 +67,7 @@ def publish(
     create_pr: bool = False,
     adapter_only: bool = False,
     dry_run: bool = False,
-    licence: str | None = None,
+    license: str | None = None,
     dataset: str | None = None,
     card: str | None = None,
     max_shard_size: str = MAX_SHARD_SIZE,
@@ -77,17 +75,18 @@ def publish(
     """Check a checkpoint and send it to the Hub; nothing is sent when something is wrong.
 
     Args:
-        checkpoint: A folder with model and processor, or of a run of `hf-msa train`.
+        checkpoint: A folder with model and processor, of a run of `hf-msa train`, or an adapter.
         repo_id: "user/name"; made where it does not exist.
         private: Whether others may not see it.
         revision: Branch; None is main.
         tag: Name for what is sent.
         create_pr: Ask for the change instead of making it.
-        adapter_only: Send LoRA and the fusion alone, of a folder that `save_adapter` wrote.
+        adapter_only: Send LoRA and the fusion alone, of a folder that `save_adapter` wrote; else they are merged into
+            the text model, and all of it is sent.
         dry_run: Check all the same, but send nothing; needs no network.
-        licence: Of the weights, as the Hub calls it; None takes that of the corpus.
+        license: License of the weights, as the Hub spells it; None takes that of the corpus.
         dataset: Repository of the corpus on the Hub, where the results may be shown too.
-        card: Text in place of the one that is written from results.
+        card: Text in place of the one that is written from results; its numbers must be theirs, see `card_check`.
         max_shard_size: Weights are split above it.
 
     Raises:
@@ -97,35 +96,45 @@ def publish(
     """
     checkpoint = Path(checkpoint)
     to = Destination(repo_id, private=private, revision=revision, tag=tag, create_pr=create_pr)
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / to.name
-        saved = _save_adapter(checkpoint, folder) if adapter_only else _save_merged(checkpoint, folder, max_shard_size)
-        results = _copy_results(checkpoint, folder)
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        folder = scratch / to.name
+        results = read_run(checkpoint)
+        model = None
+        if adapter_only:
+            config, processor = _save_adapter(checkpoint, folder)
+        else:
+            merged = merge_adapter(checkpoint, scratch / "merged") if is_adapter(checkpoint) else checkpoint
+            model, processor = _save_merged(merged, folder, max_shard_size)
+            config = model.config
         terms = terms_of(results.corpus["name"]) if results else []
         facts = CardFacts(
             repo_id=repo_id,
-            model_class=saved.model_class,
-            config=saved.config,
-            alignment=saved.processor.alignment,
-            streams=saved.processor.streams,
-            licence=choose_licence(terms, licence),
+            config=config,
+            processor=processor,
+            license=choose_license(terms, license),
             terms=terms,
             results=results,
-            tag=tag or revision,
+            revision=tag or revision or "main",
             is_adapter=adapter_only,
             dataset=dataset,
         )
-        text = make_card(facts) if card is None else card
+        problems = [*foreign_results(results, config, checkpoint), *license_problems(facts.license, terms)]
+        if card is None:
+            text = make_card(facts)
+        else:
+            text = card
+            problems += number_problems(card, _known_numbers(facts))
         _write_texts(folder, facts, text)
-        problems = [
-            *_foreign_results(results, saved.config),
-            *licence_problems(facts.licence, terms),
+        if results is not None:
+            shutil.copyfile(checkpoint / RESULTS_FILE, folder / RESULTS_FILE)
+        problems += [
             *weight_problems(folder),
-            *file_problems(folder, [checkpoint.resolve(), Path(place)]),
-            *card_problems(text, _sources(facts), _written_once(facts)),
+            *file_problems(folder, [checkpoint.resolve(), scratch]),
+            *card_problems(text),
         ]
-        if not problems and saved.model is not None:  # the one that takes long
-            problems = reload_problems(folder, saved.model, saved.processor)
+        if not problems and model is not None:  # the one that takes long
+            problems = reload_problems(folder, model, processor)
         if problems:
             raise PublishError(problems)
         return send_or_list(folder, to, text, dry_run)
@@ -135,9 +144,9 @@ def send_or_list(folder: Path, to: Destination, card: str, dry_run: bool) -> Pub
     """Send a folder whose checks are done, or only say what would be sent.
 
     Args:
-        folder: Its files.
-        to: Where.
-        card: Its README.md.
+        folder: Folder with the files.
+        to: Where they go.
+        card: Text of its README.md.
         dry_run: Send nothing.
     """
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
@@ -148,37 +157,24 @@ def send_or_list(folder: Path, to: Destination, card: str, dry_run: bool) -> Pub
     return Publication(to.repo_id, files, card, sent.url, sent.commit, sent.is_new)
 
 
-@dataclass(frozen=True)
-class _Saved:
-    """What was written into the folder that goes out; an adapter is not loaded, so it has no model."""
-
-    config: Any
-    model_class: type
-    processor: Any
-    model: Any = None
-
-
-def _save_merged(checkpoint: Path, folder: Path, max_shard_size: str) -> _Saved:
+def _save_merged(checkpoint: Path, folder: Path, max_shard_size: str) -> tuple[Any, Any]:
+    """Load a checkpoint, write model and processor into the folder that goes out, and return them."""
     if not (checkpoint / "config.json").is_file():
         raise MsaError(f"checkpoint: expected a folder with config.json, weights and processor, got {checkpoint}")
-    if (checkpoint / _ADAPTER_CONFIG).is_file():
-        raise MsaError(
-            f"checkpoint: expected merged weights, got an adapter in {checkpoint}; merge it, or adapter_only"
-        )
     if not any(checkpoint.glob("*.safetensors")):
         raise MsaError(f"checkpoint: expected weights as *.safetensors, got none in {checkpoint}")
     _check_processor(checkpoint)
     if problems := index_problems(checkpoint):
         raise PublishError(problems)
     model, processor = load_checkpoint(str(checkpoint))
-    if model.config.model_type not in PAPERS:
-        raise MsaError(f"checkpoint: expected one of {', '.join(PAPERS)}, got one of {model.config.model_type}")
+    if not model.config.has_text_model:
+        raise MsaError(f"checkpoint: expected a model that reads text, got {model.config.model_type}, a part of one")
     _forget_folders(model.config)
     model.save_pretrained(folder, max_shard_size=max_shard_size)
     processor.save_pretrained(folder)
     if problems := fresh_weight_problems(checkpoint, folder):
         raise PublishError(problems)
-    return _Saved(model.config, type(model), processor, model)
+    return model, processor
 
 
 def _check_processor(checkpoint: Path) -> None:
@@ -189,90 +185,45 @@ def _check_processor(checkpoint: Path) -> None:
         )
 
 
-def _save_adapter(checkpoint: Path, folder: Path) -> _Saved:
-    if not all((checkpoint / name).is_file() for name in ("config.json", _ADAPTER_CONFIG, _ADAPTER_WEIGHTS)):
+def _save_adapter(checkpoint: Path, folder: Path) -> tuple[Any, Any]:
+    """Write an adapter into the folder that goes out, without loading it, and return configuration and processor."""
+    if not all((checkpoint / name).is_file() for name in ("config.json", *_ADAPTER_FILES)):
         raise MsaError(f"checkpoint: expected an adapter that save_adapter wrote, got {checkpoint}")
     _check_processor(checkpoint)
     config = AutoConfig.from_pretrained(checkpoint)
     check_model_type(config, str(checkpoint))
-    if CardFacts.repository_of(config) is None:
+    if text_model_repository(config) is None:
         raise MsaError(
             "text_model_name_or_path: expected a repository from which others get the text model, got "
             f"{config.text_model_name_or_path!r}"
         )
-    _forget_folders(config)
     processor = AutoProcessor.from_pretrained(checkpoint)
     config.save_pretrained(folder)
     processor.save_pretrained(folder)
-    for name in (_ADAPTER_CONFIG, _ADAPTER_WEIGHTS):
+    for name in _ADAPTER_FILES:
         shutil.copyfile(checkpoint / name, folder / name)
-    return _Saved(config, MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)], processor)
+    return config, processor
 
 
 def _forget_folders(config: Any) -> None:
     """Take the folders of this machine out of a configuration; its text model was loaded from one, perhaps."""
-    if CardFacts.repository_of(config) is None:
+    if text_model_repository(config) is None:
         config.text_model_name_or_path = None
-
-
-def _copy_results(checkpoint: Path, folder: Path) -> Results | None:
-    if not (checkpoint / RESULTS_FILE).is_file():
-        return None
-    shutil.copyfile(checkpoint / RESULTS_FILE, folder / RESULTS_FILE)
-    results = read_results(folder)
-    if missing := _missing_results(results):
-        raise MsaError(f"{RESULTS_FILE}: expected what hf-msa train wrote, got one without {missing}")
-    return results
-
-
-def _missing_results(results: Results) -> str | None:
-    """Return what a card needs of results and does not find; they may have been changed by hand."""
-    needed = {
-        "recipe": ("model_type",),
-        "corpus": ("name", "sha256", "rows"),
-        "model": ("text_model", "trainable_parameters"),
-        "versions": ("torch", "transformers"),
-        "machine": ("accelerator", "processor", "cores"),
-    }
-    for name, keys in needed.items():
-        value = vars(results)[name]
-        for key in keys:
-            if not isinstance(value, dict) or key not in value:
-                return f"{name}.{key}"
-    if results.best_seed not in results.seeds:
-        return f"a run of the best seed, {results.best_seed}"
-    if "test" not in results.corpus["rows"] or not all("test" in run.metrics for run in results.runs):
-        return "a test split"
-    return None
-
-
-def _foreign_results(results: Results | None, config: Any) -> list[str]:
-    found = config.model_type if results is None else results.recipe["model_type"]
-    if found == config.model_type:
-        return []
-    return [f"{RESULTS_FILE}: expected a run of {config.model_type}, got one of {found}"]
 
 
 def _write_texts(folder: Path, facts: CardFacts, card: str) -> None:
     (folder / "README.md").write_text(card, encoding="utf-8")
-    (folder / "LICENSE").write_text(licence_file(facts.licence, facts.terms), encoding="utf-8")
+    (folder / "LICENSE").write_text(license_file(facts.license, facts.terms), encoding="utf-8")
     if (content := evaluation_file(facts)) is not None:
         (folder / ".eval_results").mkdir()
         (folder / ".eval_results" / "hf_msa.yaml").write_text(content, encoding="utf-8")
 
 
-def _sources(facts: CardFacts) -> list[Any]:
-    """Return where a number in a card may come from."""
-    results = [] if facts.results is None else [asdict(facts.results), facts.results.summary()]
-    return [*results, facts.config.to_dict(), [entry.metrics for entry in PAPERS[facts.config.model_type].results]]
-
-
-def _written_once(facts: CardFacts) -> list[str]:
-    """Return the texts that all cards of a model share, and names."""
-    paper = PAPERS[facts.config.model_type]
-    shared = [TEMPLATE.read_text(encoding="utf-8"), *describe_model(facts.model_class).values(), paper.citation]
-    named = [facts.repo_id, facts.licence, facts.tag or "", facts.dataset or "", CardFacts.repository_of(facts.config)]
-    return [*shared, *(entry.setting for entry in paper.results), *(x.text for x in facts.terms), *filter(None, named)]
+def _known_numbers(facts: CardFacts) -> list[dict[str, Any]]:
+    """Return where a number in a card of somebody's hand may come from."""
+    run = [] if facts.results is None else [asdict(facts.results), facts.results.summary()]
+    reported = facts.config.paper.results if facts.config.paper else ()
+    return [*run, *(entry.metrics for entry in reported)]
 
 
 __all__ = ["MAX_SHARD_SIZE", "Publication", "PublishError", "publish", "send_or_list"]

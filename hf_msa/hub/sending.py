@@ -60,7 +60,7 @@ class Destination:
 
     @property
     def name(self) -> str:
-        """Of the repository, without its owner."""
+        """Name of the repository, without its owner."""
         return self.repo_id.rsplit("/", 1)[-1]
 
 
@@ -69,8 +69,8 @@ class Sent:
     """What a push has made.
 
     Args:
-        url: Of the commit, or of the pull request.
-        commit: Its hash, to pin.
+        url: Address of the commit, or of the pull request.
+        commit: Hash of the commit, to pin.
         is_new: False where the repository had every file already, and neither commit nor pull request was made.
     """
 
@@ -85,9 +85,9 @@ def send_folder(folder: Path, to: Destination, message: str) -> Sent:
     The token is the one that the client finds: HF_TOKEN, or what `hf auth login` stored.
 
     Args:
-        folder: Its files.
-        to: Where.
-        message: Of the commit.
+        folder: Folder with the files.
+        to: Where they go.
+        message: Title of the commit.
 
     Raises:
         MsaError: Without a token, for a tag that is taken, or a repository that is public and was to be private.
@@ -101,9 +101,11 @@ def send_folder(folder: Path, to: Destination, message: str) -> Sent:
     except HfHubHTTPError as error:
         said = error.server_message or f"status {error.response.status_code}"
         raise OSError(f"{to.repo_id}: the Hub refused, status {error.response.status_code}: {said}") from error
-    except ValueError:
+    except MsaError:
         raise
-    except Exception as error:  # of the client's HTTP library, and of its upload threads
+    # The client passes on whatever its HTTP library raises, which is another one from version to version, and wraps
+    # what happens in its upload threads: no narrower class covers a broken connection.
+    except Exception as error:
         cause = error.__cause__ or error
         raise OSError(
             f"{to.repo_id}: not sent whole, so nothing changed there; run the same again, what arrived is not sent "
@@ -112,7 +114,7 @@ def send_folder(folder: Path, to: Destination, message: str) -> Sent:
     if to.tag is not None:
         try:
             api.create_tag(to.repo_id, repo_type=to.kind, tag=to.tag, revision=sent.commit)
-        except Exception as error:  # as above; by now the commit is there
+        except Exception as error:  # the same; by now the commit is there
             said = " ".join(str(error.__cause__ or error).split())
             raise OSError(
                 f"{to.repo_id}: sent, but the tag {to.tag!r} was not made; run the same again ({said})"
@@ -121,23 +123,23 @@ def send_folder(folder: Path, to: Destination, message: str) -> Sent:
 
 
 def _send(api: HfApi, folder: Path, to: Destination, message: str) -> Sent:
-    place: dict[str, Any] = {"repo_id": to.repo_id, "repo_type": to.kind}
+    repository: dict[str, Any] = {"repo_id": to.repo_id, "repo_type": to.kind}
     if not to.create_pr:
-        api.create_repo(**place, private=to.private or None, exist_ok=True)
-    if to.private and not api.repo_info(**place).private:
+        api.create_repo(**repository, private=to.private or None, exist_ok=True)
+    if to.private and not api.repo_info(**repository).private:
         raise MsaError(f"private: expected a private repository, but {to.repo_id} is public already")
-    refs = api.list_repo_refs(**place)
+    refs = api.list_repo_refs(**repository)
     if to.tag is not None and to.tag in [ref.name for ref in (*refs.tags, *refs.branches)]:
         raise MsaError(f"tag: expected a new one, got {to.tag!r}, which {to.repo_id} has already")
     revision = to.revision or "main"
     if revision not in [ref.name for ref in refs.branches]:
-        api.create_branch(**place, branch=revision, exist_ok=True)
+        api.create_branch(**repository, branch=revision, exist_ok=True)
     for attempt in itertools.count(1):
-        parent = api.repo_info(**place, revision=revision).sha
-        there = api.list_repo_files(**place, revision=parent)
+        parent = api.repo_info(**repository, revision=revision).sha
+        there = api.list_repo_files(**repository, revision=parent)
         try:
             commit = api.create_commit(
-                **place,
+                **repository,
                 operations=_operations(folder, there, _STALE[to.kind]),
                 commit_message=message,
                 revision=revision,

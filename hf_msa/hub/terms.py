@@ -1,6 +1,6 @@
-"""The terms of corpora, and which licence a model trained on them may carry.
+"""The terms of corpora, and which license a model trained on them may carry.
 
-A checkpoint gets no licence that is freer than that of a corpus it was trained on. This is a guard against mistakes,
+A checkpoint gets no license that is freer than that of a corpus it was trained on. This is a guard against mistakes,
 not legal advice.
 """
 
@@ -13,15 +13,15 @@ class Terms:
     """Under which terms a corpus is given.
 
     Args:
-        corpus: Its name.
-        licence: As the Hub calls it; "other" where the terms are of their own.
-        text: The same in a sentence.
-        language: Of its speakers, ISO 639-1.
+        corpus: Name of the corpus.
+        license: As the Hub spells it; "other" where the terms are of their own.
+        text: The terms in a sentence.
+        language: Language of its speakers, ISO 639-1.
         is_restricted: Whether passing the corpus itself on needs rights that only the user can know of.
     """
 
     corpus: str
-    licence: str
+    license: str
     text: str
     language: str | None = None
     is_restricted: bool = True
@@ -32,7 +32,7 @@ _KNOWN = {
     "sample": Terms(
         "sample",
         "apache-2.0",
-        "Made by this package, under its licence; nobody was recorded; scores on it say nothing of real speech.",
+        "Made by this package, under its license; nobody was recorded; scores on it say nothing of real speech.",
         "en",
         is_restricted=False,
     ),
@@ -60,61 +60,61 @@ def terms_of(corpus: str) -> list[Terms]:
     return [_KNOWN[name] for name in dict.fromkeys(names)]
 
 
-def freedom(licence: str) -> int:
-    """Return how free a licence is, from 0 (terms of its own) to 4 (permissive).
+def freedom(license: str) -> int:
+    """Return how free a license is, from 0 (terms of its own) to 4 (permissive).
 
     What is not known counts as permissive, so that it is not taken for something stricter.
 
     Args:
-        licence: As the Hub calls it.
+        license: As the Hub spells it.
     """
-    licence = licence.lower()
-    if licence == "other":
+    license = license.lower()
+    if license == "other":
         return 0
-    if "-nc" in licence or "nc-" in licence:
-        return 1 if "-sa" in licence or "-nd" in licence else 2
-    if "-sa" in licence or "gpl" in licence or "mpl" in licence or "odbl" in licence:
+    if "-nc" in license or "nc-" in license:
+        return 1 if "-sa" in license or "-nd" in license else 2
+    if "-sa" in license or "gpl" in license or "mpl" in license or "odbl" in license:
         return 3
     return 4
 
 
-def choose_licence(terms: list[Terms], licence: str | None = None) -> str:
-    """Return the licence of a checkpoint: the one asked for, or the least free of its corpora's.
+def choose_license(terms: list[Terms], license: str | None = None) -> str:
+    """Return the license of a checkpoint: the one asked for, or the least free of its corpora's.
 
     Args:
-        terms: Of what it was trained on; none when nothing is known, which gives "other".
-        licence: Asked for.
+        terms: Terms of what it was trained on; none when nothing is known, which gives "other".
+        license: Asked for.
     """
-    return licence.lower() if licence else min((entry.licence for entry in terms), key=freedom, default="other")
+    return license.lower() if license else min((entry.license for entry in terms), key=freedom, default="other")
 
 
-def licence_problems(licence: str, terms: list[Terms]) -> list[str]:
-    """Return a line for every corpus whose terms are stricter than a licence.
+def license_problems(license: str, terms: list[Terms]) -> list[str]:
+    """Return a line for every corpus whose terms are stricter than a license.
 
     Args:
-        licence: As the Hub calls it.
-        terms: Of what the model was trained on.
+        license: As the Hub spells it.
+        terms: Terms of what the model was trained on.
     """
     return [
-        f"licence: expected none freer than that of {entry.corpus} ({entry.licence}), got {licence}"
+        f"license: expected none freer than that of {entry.corpus} ({entry.license}), got {license}"
         for entry in terms
-        if freedom(licence) > freedom(entry.licence)
+        if freedom(license) > freedom(entry.license)
     ]
 
 
-def licence_file(licence: str, terms: list[Terms]) -> str:
+def license_file(license: str, terms: list[Terms]) -> str:
     """Return the text of the LICENSE file of a repository.
 
     Args:
-        licence: Of the weights.
-        terms: Of what they were trained on.
+        license: License of the weights.
+        terms: Terms of what they were trained on.
     """
-    lines = [f"The weights: {licence}."]
-    if licence == "other":
-        lines = ["The weights carry no licence of their own; the terms of what they were trained on hold for them."]
+    lines = [f"The weights: {license}."]
+    if license == "other":
+        lines = ["The weights carry no license of their own; the terms of what they were trained on hold for them."]
     lines += [f"Trained on {entry.corpus}. {entry.text}" for entry in terms]
-    lines += ["The text model inside keeps its own licence.", "The code (*.py): Apache-2.0, see"]
+    lines += ["The text model inside keeps its own license.", "The code (*.py): Apache-2.0, see"]
     return "\n".join([*lines, "https://www.apache.org/licenses/LICENSE-2.0", ""])
 
 
-__all__ = ["Terms", "choose_licence", "freedom", "licence_file", "licence_problems", "terms_of"]
+__all__ = ["Terms", "choose_license", "freedom", "license_file", "license_problems", "terms_of"]

@@ -82,7 +82,7 @@ def test_machines_get_json(checkpoint):
     [
         (["model"], "repo_id: expected user/name, got 'model'"),
         (["user/model", "--create-pr", "--tag", "v1"], "create_pr: expected neither revision nor tag"),
-        (["user/model", "--licence", "mit", "--adapter-only"], "checkpoint: expected an adapter"),
+        (["user/model", "--license", "mit", "--adapter-only"], "checkpoint: expected an adapter"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(checkpoint, arguments, message):
@@ -94,10 +94,10 @@ def test_a_mistake_is_one_line_and_exit_code_2(checkpoint, arguments, message):
 def test_what_is_wrong_is_a_line_each(checkpoint, tmp_path):
     folder = shutil.copytree(checkpoint, tmp_path / "speech")
     replace(tiny_results("RAVDESS"), command="hf-msa train hf_" + "a1B2" * 8).write(folder)
-    done = run(folder, "user/model", "--licence", "mit", "--dry-run")
+    done = run(folder, "user/model", "--license", "mit", "--dry-run")
     assert done.exit_code == 2
     lines = done.stderr.splitlines()
-    assert "hf-msa: licence: expected none freer than that of RAVDESS (cc-by-nc-sa-4.0), got mit" in lines
+    assert "hf-msa: license: expected none freer than that of RAVDESS (cc-by-nc-sa-4.0), got mit" in lines
     assert "hf-msa: results.json: expected no token, got what looks like one" in lines
 
 

@@ -9,28 +9,23 @@ import pytest
 from typer.testing import CliRunner
 
 from hf_msa.cli import app
-from hf_msa.costs import corpus_memory as memory_benchmark
-from hf_msa.costs.corpus_memory import (
-    LIMIT_MIB,
-    MOSEI_ROWS,
-    CorpusMemory,
-    TrainingMemory,
-    benchmark_corpus_memory,
-    format_corpus_memory,
-    made_corpus,
-)
+from hf_msa.costs import corpus_memory, process_memory
+from hf_msa.costs.corpus_memory import LIMIT_MIB, benchmark_corpus_memory
+from hf_msa.costs.corpus_memory_result import CorpusMemory, TrainingMemory
+from hf_msa.costs.made_corpus import MOSEI_ROWS, made_corpus, split_sizes
 from hf_msa.data.rows import RowCheck
+from hf_msa.progress import Progress
 
 MIB = 2**20
-OWN = TrainingMemory(384, 87, 500, 800, 9)
+TWO_BATCHES = TrainingMemory(384, 87, 500, 800, 9)
 WHOLE = TrainingMemory(22856, 5205, 700, 6000, 99)
-RESULT = CorpusMemory(WHOLE, OWN, 200, LIMIT_MIB, "pgf_net", 32, "word", 30, 0, {"torch": "2.13.0"})
+RESULT = CorpusMemory(WHOLE, TWO_BATCHES, 200, LIMIT_MIB, "pgf_net", 32, "word", 30, 0, {"torch": "2.13.0"})
 
 
 def peaks_of(script, tmp_path, told=None):
     command = [sys.executable, "-c", script]
     report = (lambda *_: None) if told is None else (lambda *args: told.append(args))
-    return memory_benchmark._peaks(command, tmp_path / "log.txt", report)
+    return process_memory.peaks_of(command, tmp_path / "log.txt", report)
 
 
 def refuse_to_train(*_):
@@ -59,9 +54,9 @@ def test_the_made_corpus_is_the_same_every_time_it_is_read():
 
 
 def test_splits_are_those_of_mosei_or_in_proportion():
-    assert memory_benchmark._split_sizes(22856) == MOSEI_ROWS
-    assert memory_benchmark._split_sizes(100) == {"train": 72, "valid": 8, "test": 20}
-    assert memory_benchmark._split_sizes(3) == {"train": 1, "valid": 1, "test": 1}
+    assert split_sizes(22856) == MOSEI_ROWS
+    assert split_sizes(100) == {"train": 72, "valid": 8, "test": 20}
+    assert split_sizes(3) == {"train": 1, "valid": 1, "test": 1}
 
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -110,9 +105,9 @@ def test_a_run_that_is_stopped_leaves_no_process(tmp_path):
             started.append(self)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(memory_benchmark.subprocess, "Popen", Remembered)
+        patch.setattr(process_memory.subprocess, "Popen", Remembered)
         with pytest.raises(KeyboardInterrupt):
-            memory_benchmark._peaks([sys.executable, "-c", "import time; time.sleep(99)"], tmp_path / "log.txt", stop)
+            process_memory.peaks_of([sys.executable, "-c", "import time; time.sleep(99)"], tmp_path / "log.txt", stop)
     assert started[0].returncode is not None
 
 
@@ -127,56 +122,56 @@ def test_a_run_that_is_stopped_leaves_no_process(tmp_path):
     ],
 )
 def test_a_wrong_setting_is_refused_first(setting, message, monkeypatch):
-    monkeypatch.setattr(memory_benchmark, "_train", refuse_to_train)
+    monkeypatch.setattr(corpus_memory, "_train", refuse_to_train)
     with pytest.raises(ValueError, match=message):
         benchmark_corpus_memory(**setting)
 
 
 def test_another_system_than_linux_is_refused_first(monkeypatch):
-    monkeypatch.setattr(memory_benchmark, "_train", refuse_to_train)
-    monkeypatch.setattr(memory_benchmark, "_memory_of", lambda process: {})
-    monkeypatch.setattr(memory_benchmark.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(corpus_memory, "_train", refuse_to_train)
+    monkeypatch.setattr(corpus_memory, "memory_of", lambda process: {})
+    monkeypatch.setattr(corpus_memory.platform, "system", lambda: "Darwin")
     with pytest.raises(OSError, match=r"memory: expected Linux, .* got Darwin"):
         benchmark_corpus_memory()
 
 
 @needs_linux
 def test_a_full_disk_is_found_first_and_says_how_much_is_needed(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory_benchmark, "_train", refuse_to_train)
-    monkeypatch.setattr(memory_benchmark.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=10**9))
-    with pytest.raises(OSError, match=r"place: expected 11\.1 GB of free space in .*, got 1\.0"):
-        benchmark_corpus_memory(place=tmp_path)
+    monkeypatch.setattr(corpus_memory, "_train", refuse_to_train)
+    monkeypatch.setattr(corpus_memory.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=10**9))
+    with pytest.raises(OSError, match=r"folder: expected 11\.1 GB of free space in .*, got 1\.0"):
+        benchmark_corpus_memory(folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 @needs_linux
-def test_a_place_that_does_not_exist_is_refused(tmp_path):
-    with pytest.raises(OSError, match="place: expected an existing folder"):
-        benchmark_corpus_memory(place=tmp_path / "nowhere")
+def test_a_folder_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(OSError, match="folder: expected an existing one"):
+        benchmark_corpus_memory(folder=tmp_path / "nowhere")
 
 
 def test_the_table_shows_both_processes_and_the_verdict():
-    text = format_corpus_memory(RESULT)
+    text = RESULT.to_text()
     line = next(line for line in text.splitlines() if "anonymous memory, MiB" in line)
     assert line.split()[-3:] == ["500", "700", "200"]
     assert "training takes 0.21 GB beyond the model's own, within the limit of 1.5 GB" in text
     beyond = dataclasses.replace(RESULT, beyond_mib=1500)
-    assert "1.57 GB beyond the model's own, MORE THAN the limit of 1.5 GB" in format_corpus_memory(beyond)
+    assert "1.57 GB beyond the model's own, MORE THAN the limit of 1.5 GB" in beyond.to_text()
 
 
 def test_the_command_prints_json_and_passes_its_settings_on(tmp_path, monkeypatch):
     asked = {}
 
     def measure(model_type, **settings):
-        settings.pop("report")("writing")
+        settings.pop("report")(Progress("writing", 1, 2))
         asked.update(settings, model_type=model_type)
         return RESULT
 
-    monkeypatch.setattr(memory_benchmark, "benchmark_corpus_memory", measure)
-    settings = ["--rows", "99", "--place", str(tmp_path), "--batch-size", "16"]
+    monkeypatch.setattr(corpus_memory, "benchmark_corpus_memory", measure)
+    settings = ["--rows", "99", "--folder", str(tmp_path), "--batch-size", "16"]
     result = CliRunner().invoke(app, ["benchmark", "pgf_net", "--corpus-memory", "--json", *settings])
     assert result.exit_code == 0, result.output
-    assert asked == {"model_type": "pgf_net", "rows": 99, "place": tmp_path, "batch_size": 16, "alignment": "word"}
+    assert asked == {"model_type": "pgf_net", "rows": 99, "folder": tmp_path, "batch_size": 16, "alignment": "word"}
     found = json.loads(result.stdout)
     assert found["within_limit"] is True
     assert found["whole"]["peak_anonymous_mib"] == 700
@@ -192,12 +187,12 @@ def test_settings_of_the_corpus_without_the_corpus_are_refused():
 @pytest.mark.slow
 def test_training_is_measured_from_end_to_end_and_nothing_is_left(tmp_path):
     told = []
-    result = benchmark_corpus_memory(rows=40, batch_size=4, steps=2, place=tmp_path, report=told.append)
+    result = benchmark_corpus_memory(rows=40, batch_size=4, steps=2, folder=tmp_path, report=told.append)
     assert list(tmp_path.iterdir()) == []
-    assert (result.whole.rows, result.own.rows) == (40, 384)
-    assert result.beyond_mib == result.whole.peak_anonymous_mib - result.own.peak_anonymous_mib
-    for memory in (result.whole, result.own):
+    assert (result.whole.rows, result.two_batches.rows) == (40, 384)
+    assert result.beyond_mib == result.whole.peak_anonymous_mib - result.two_batches.peak_anonymous_mib
+    for memory in (result.whole, result.two_batches):
         assert 100 < memory.peak_anonymous_mib <= memory.peak_resident_mib < 5000
         assert memory.corpus_mib > memory.rows * 0.2
     assert abs(result.beyond_mib) < 200
-    assert {message.split()[0] for message in told} == {"writing", "training"}
+    assert {progress.task.split()[0] for progress in told} == {"writing", "training"}

@@ -30,7 +30,7 @@ def tiny_results(corpus="sample", maes=(0.7512, 0.7734), **metrics):
             "name": corpus,
             "sha256": "ab" * 32,
             "rows": {"train": 1284, "valid": 229, "test": 686},
-            "mended": {},
+            "repairs": {},
         },
         model={"text_model": TEXT_MODEL, "parameters": 2345678, "trainable_parameters": 1234567, "config": {}},
         versions={"torch": torch.__version__, "transformers": "5.23.0"},

@@ -10,16 +10,7 @@ import transformers
 from safetensors.torch import save_file
 
 from hf_msa.hub import checks
-from hf_msa.hub.checks import (
-    card_problems,
-    file_problems,
-    fresh_weight_problems,
-    index_problems,
-    weight_problems,
-)
-from hf_msa.hub.terms import choose_licence, freedom, licence_problems, terms_of
-
-HEAD = "---\nlicense: mit\nlibrary_name: transformers\n---\n"
+from hf_msa.hub.checks import file_problems, fresh_weight_problems, index_problems, weight_problems
 
 
 @pytest.mark.parametrize("name", ["weights.bin", "notes.txt"])
@@ -55,10 +46,10 @@ def test_a_path_of_a_machine_is_found_and_an_address_is_none(tmp_path, text, is_
 
 
 def test_the_folder_that_was_published_is_found_even_in_weights(tmp_path):
-    place = tmp_path / "a-folder"
-    place.mkdir()
-    save_file({"a": torch.zeros(1)}, place / "model.safetensors", metadata={"from": str(place)})
-    (line,) = file_problems(place, [place])
+    folder = tmp_path / "a-folder"
+    folder.mkdir()
+    save_file({"a": torch.zeros(1)}, folder / "model.safetensors", metadata={"from": str(folder)})
+    (line,) = file_problems(folder, [folder])
     assert line.startswith("model.safetensors: expected no path of this machine")
 
 
@@ -85,8 +76,7 @@ def test_weights_that_the_checkpoint_did_not_have_are_found(tmp_path):
     assert line == "checkpoint: expected all weights of its model, but 1 are not there, among them b"
 
 
-def test_weights_must_be_there_and_whole_and_finite(tmp_path):
-    assert weight_problems(tmp_path) == ["weights: expected safetensors files, got none"]
+def test_weights_must_be_whole_and_finite(tmp_path):
     save_file({"a": torch.tensor([1.0, torch.inf]), "b": torch.zeros(2)}, tmp_path / "model.safetensors")
     (line,) = weight_problems(tmp_path)
     assert line.endswith("got NaN or infinity in 1, among them a")
@@ -103,57 +93,3 @@ def test_an_index_names_files_that_are_there(tmp_path):
     assert not index_problems(tmp_path)
     index.write_text("[]")
     assert "expected an index of shards" in index_problems(tmp_path)[0]
-
-
-@pytest.mark.parametrize(
-    ("body", "strange"),
-    [
-        ("MAE 0.754 ± 0.034, 75.4%, seeds 1111, 1112", None),
-        ("on 814,079 parameters in 29 minutes, torch 2.13.0", None),
-        ("`--set a=0.999`, arXiv 2508.15852, [x](https://a.b/0.999)", None),
-        ("MAE 0.764", "0.764"),
-        ("814,078 parameters", "814,078"),
-        ("42 of them", "42"),
-    ],
-)
-def test_a_number_in_a_card_is_one_of_the_results_or_strange(body, strange):
-    known = {"mae": 0.75412, "std": 0.03391, "seeds": [1111, 1112], "parameters": 814079, "seconds": 1763.1}
-    found = card_problems(HEAD + body, [known])
-    assert found == (
-        [] if strange is None else [f"README.md: expected numbers that stand in results.json, got {strange}"]
-    )
-
-
-def test_a_card_without_readable_metadata_or_with_open_places_is_refused():
-    assert "expected metadata that the Hub reads" in card_problems("---\nlicense: [\n---\n", [])[0]
-    assert "expected a library_name" in card_problems("---\nlicense: mit\n---\n", [])[0]
-    assert "got '[More Information Needed]'" in card_problems(HEAD + "[More Information Needed]", [])[0]
-    assert not card_problems(HEAD + "# todo-list, para todo el mundo", [])
-
-
-def test_the_least_free_terms_of_all_parts_decide():
-    assert [entry.corpus for entry in terms_of("composite/aligned_50.pkl")] == ["CMU-MOSI", "RAVDESS"]
-    assert choose_licence(terms_of("composite")) == "other"
-    assert choose_licence(terms_of("RAVDESS")) == "cc-by-nc-sa-4.0"
-    assert choose_licence(terms_of("somebody's")) == "other"
-    order = ["other", "cc-by-nc-sa-4.0", "cc-by-nc-4.0", "cc-by-sa-4.0", "apache-2.0"]
-    assert [freedom(licence) for licence in order] == [0, 1, 2, 3, 4]
-    assert "got cc-by-nc-4.0" in licence_problems("cc-by-nc-4.0", terms_of("RAVDESS"))[0]
-    assert not licence_problems("other", terms_of("composite"))
-
-
-@pytest.mark.parametrize(
-    ("corpus", "expected"),
-    [
-        ("CMUMOSI/aligned_50.pkl", "CMU-MOSI"),
-        ("cmu-mosei", "CMU-MOSEI"),
-        ("SIMSv2", "CH-SIMS"),
-        ("chsims", "CH-SIMS"),
-        ("ravdess2/speech", "RAVDESS"),
-        ("sample", "sample"),
-        ("clips/sample", None),  # somebody's own
-        ("maxims", None),
-    ],
-)
-def test_a_corpus_is_known_by_its_usual_names(corpus, expected):
-    assert [entry.corpus for entry in terms_of(corpus)] == ([] if expected is None else [expected])

@@ -83,12 +83,12 @@ def test_a_trainer_pushes_a_whole_repository(online, load, tmp_path):
     assert loaded(**again.collate(rows())).logits.equal(trainer.model.eval()(**processor.collate(rows())).logits)
 
 
-@pytest.mark.parametrize("place", ["../elsewhere.safetensors", "/etc/elsewhere.safetensors"])
-def test_an_index_of_a_repository_that_leads_elsewhere_loads_nothing(api, load, place, tmp_path):
+@pytest.mark.parametrize("shard", ["../elsewhere.safetensors", "/etc/elsewhere.safetensors"])
+def test_an_index_of_a_repository_that_leads_elsewhere_loads_nothing(api, load, shard, tmp_path):
     folder = tmp_path / "sharded"
     tiny_model().save_pretrained(folder, max_shard_size="10KB")
     index = json.loads((folder / "model.safetensors.index.json").read_text())
-    index["weight_map"] = dict.fromkeys(index["weight_map"], place)
+    index["weight_map"] = dict.fromkeys(index["weight_map"], shard)
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     api.create_repo("user/model")
     api.upload_folder(repo_id="user/model", folder_path=folder)

@@ -19,7 +19,8 @@ from hf_msa.data.sample_corpus import load_sample_corpus
 
 ROOT = Path(__file__).parents[2]
 FRESH = ROOT / "hf_msa" / "hub" / "fresh_process.py"
-ELSEWHERE = Path(__file__).parents[1] / "helpers" / "load_elsewhere.py"
+ELSEWHERE = ROOT / "tests" / "helpers" / "load_elsewhere.py"
+COMMANDS = ROOT / "tests" / "helpers" / "run_commands.py"
 CLASSES = {"pgf_net": "PGFNet", "agfn": "AGFN", "deepmlf": "DeepMLF"}
 SMALLER = {
     "pgf_net": ["model.gate_rank=4", "model.adapter_bottleneck=4"],
@@ -34,21 +35,15 @@ SMALLER = {
 }
 
 
-@pytest.fixture(params=CLASSES)
-def model_type(request):
-    return request.param
-
-
 @pytest.fixture
-def text_model(model_type, tmp_path):
-    """Return a folder with a text model small enough to train in seconds."""
-    folder = tmp_path / "text-model"
-    if model_type != "deepmlf":
-        return write_text_model(folder, max_position_embeddings=64)
+def text_models(tmp_path):
+    """Return folders of text models small enough to train in seconds, by model type."""
+    encoder = write_text_model(tmp_path / "encoder", max_position_embeddings=64)
+    decoder = tmp_path / "decoder"
     torch.manual_seed(0)
-    GPT2LMHeadModel(DECODER_CONFIGS["gpt2"]).save_pretrained(folder)
-    gpt2(model_max_length=40).save_pretrained(folder)
-    return folder
+    GPT2LMHeadModel(DECODER_CONFIGS["gpt2"]).save_pretrained(decoder)
+    gpt2(model_max_length=40).save_pretrained(decoder)
+    return {"pgf_net": encoder, "agfn": encoder, "deepmlf": decoder}
 
 
 @pytest.fixture
@@ -72,10 +67,33 @@ def command(hub, tmp_path):
     return run
 
 
-def result(done):
+@pytest.fixture
+def commands(command, tmp_path):
+    """Return a runner of several commands of hf-msa in one process."""
+
+    def run(*lines):
+        file = tmp_path / "commands.json"
+        file.write_text(json.dumps([list(map(str, line)) for line in lines]))
+        done = command(COMMANDS, file)
+        assert done.returncode == 0, done.stderr[-4000:]
+
+    return run
+
+
+def output_of(done):
     assert done.returncode == 0, done.stderr[-4000:]
-    line = next(line for line in done.stdout.splitlines() if line.startswith("RESULT "))
-    return json.loads(line.removeprefix("RESULT "))
+    return done.stdout
+
+
+def result(done):
+    lines = output_of(done).splitlines()
+    return json.loads(next(line for line in lines if line.startswith("RESULT ")).removeprefix("RESULT "))
+
+
+def logits_here(name_or_path, processor, **options):
+    model = AutoModelForSequenceClassification.from_pretrained(name_or_path, **options).eval()
+    with torch.no_grad():
+        return model(**processor.collate(plain_rows(6))).logits
 
 
 def plain_rows(number):
@@ -87,62 +105,55 @@ def plain_rows(number):
 
 
 @pytest.mark.slow
-def test_the_whole_path(model_type, text_model, command, hub, online, tmp_path):
-    settings = ["num_train_epochs=1", "seeds=[1111]", f"text_model={text_model}", *SMALLER[model_type]]
-    recipe = ROOT / "examples" / "configs" / f"{model_type}_sample.yaml"
-    options = [part for setting in settings for part in ("--set", setting)]
-    trained = command("-m", "hf_msa", "train", recipe, "--output", tmp_path / "run", *options)
-    assert trained.returncode == 0, trained.stderr[-4000:]
+def test_the_whole_path(text_models, command, commands, hub, online, tmp_path):
+    def training(model_type):
+        recipe = ROOT / "examples" / "configs" / f"{model_type}_sample.yaml"
+        settings = ["num_train_epochs=1", "seeds=[1111]", f"text_model={text_models[model_type]}"]
+        options = [part for setting in [*settings, *SMALLER[model_type]] for part in ("--set", setting)]
+        return ["train", recipe, "--output", tmp_path / model_type, *options]
 
-    # Publish; the connection breaks once in the middle of the weights.
+    commands(*map(training, CLASSES))
+
+    # Publish, one by an example and the others by the command; the connection breaks once amid the weights.
     hub.faults = [Fault("PUT /lfs", cut=1000)]
-    if model_type == "pgf_net":
-        done = command(ROOT / "examples" / "4_publish.py", tmp_path / "run", "user/model")
-        assert "'score'" in done.stdout, done.stderr[-4000:]
-        revision = hub.repository("user/model").at("main").sha
-        done = command(ROOT / "examples" / "1_predict.py", "user/model", revision)
-        assert done.stdout.count("shares:") == 2, done.stderr[-4000:]
-    else:
-        done = command("-m", "hf_msa", "publish", tmp_path / "run", "user/model", "--private", "--tag", "v1")
-        revision = "v1"
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert len(hub.seen("PUT /lfs")) > 1
-    repository = hub.repository("user/model")
-    first = repository.at("main")
-    assert repository.private
-    assert not [name for name in first.files if name.startswith(("seeds", "predictions"))]
+    assert "'score'" in output_of(command(ROOT / "examples" / "4_publish.py", tmp_path / "pgf_net", "user/pgf_net"))
+    commit = hub.repository("user/pgf_net").at("main").sha
+    assert output_of(command(ROOT / "examples" / "1_predict.py", "user/pgf_net", commit)).count("shares:") == 2
+    hub.faults = [Fault("PUT /lfs", cut=1000)]
+    commands(
+        *(["publish", tmp_path / name, f"user/{name}", "--private", "--tag", "v1"] for name in ("agfn", "deepmlf"))
+    )
+    assert len(hub.seen("PUT /lfs")) > 3  # two of them twice
+    revisions = {"pgf_net": commit, "agfn": "v1", "deepmlf": "v1"}
+    published = [f"user/{name}@{revision}" for name, revision in revisions.items()]
 
     # Load elsewhere; the download breaks once too.
     rows = tmp_path / "rows.json"
     rows.write_text(json.dumps(plain_rows(6)))
     hub.faults = [Fault("GET .*model.safetensors", cut=1000)]
     python = os.environ.get("HF_MSA_BARE_PYTHON", sys.executable)
-    found = result(command(ELSEWHERE, FRESH, "user/model", revision, rows, python=python, path=""))
-    name = CLASSES[model_type]
-    assert found["classes"] == [
-        f"{name}ForSequenceClassification",
-        f"{name}Processor",
-        f"{name}Model",
-        f"{name}Config",
-    ]
-    assert found["modules"] == []
-    assert len(found["refused"]) == 2
-    assert all("user/model" in error for error in found["refused"])
-    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "run").eval()
-    processor = AutoProcessor.from_pretrained(tmp_path / "run")
-    with torch.no_grad():
-        logits = model(**processor.collate(plain_rows(6))).logits
-    torch.testing.assert_close(torch.tensor(found["logits"]).float(), logits)
+    loaded = result(command(ELSEWHERE, FRESH, rows, *published, python=python, path=""))
+    # Train on there with a plain Trainer, and push again.
+    trained = result(command(ELSEWHERE, FRESH, rows, "--train", tmp_path / "more", *published, path=""))
 
-    # Train on there with a plain Trainer, push again, and load both states here.
-    trained = result(command(ELSEWHERE, FRESH, "user/model", revision, rows, "--train", tmp_path / "more", path=""))
-    assert trained["trained"] != trained["logits"]
-    assert {name for name in repository.at("main").changed if name.endswith(".safetensors")} == {"model.safetensors"}
-    for at, expected in ((revision, found["logits"]), ("main", trained["trained"])):
-        again = AutoModelForSequenceClassification.from_pretrained(
-            "user/model", revision=at, cache_dir=tmp_path / "here"
-        ).eval()
-        with torch.no_grad():
-            torch.testing.assert_close(
-                again(**processor.collate(plain_rows(6))).logits, torch.tensor(expected).float()
-            )
+    for model_type, name in CLASSES.items():
+        repository = f"user/{model_type}"
+        first, *_, last = hub.repository(repository).history()[1:]
+        assert hub.repository(repository).private
+        assert not [name for name in first.files if name.startswith(("seeds", "predictions"))]
+        there, after = loaded[repository], trained[repository]
+        classes = ("ForSequenceClassification", "Processor", "Model", "Config")
+        assert there["classes"] == [f"{name}{part}" for part in classes]
+        assert there["modules"] == []
+        assert len(there["refused"]) == 2
+        assert all(repository in error for error in there["refused"])
+        processor = AutoProcessor.from_pretrained(tmp_path / model_type)
+        here = logits_here(tmp_path / model_type, processor)
+        torch.testing.assert_close(torch.tensor(there["logits"]).float(), here)
+
+        # Both states load here.
+        assert after["trained"] != after["logits"]
+        assert {name for name in last.changed if name.endswith(".safetensors")} == {"model.safetensors"}
+        for revision, expected in ((revisions[model_type], there["logits"]), ("main", after["trained"])):
+            again = logits_here(repository, processor, revision=revision, cache_dir=tmp_path / "here")
+            torch.testing.assert_close(again, torch.tensor(expected).float())

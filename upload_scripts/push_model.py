@@ -1,16 +1,14 @@
-"""Publish a trained AGFN: the folder of a run of `hf-msa train`, or any checkpoint.
+"""Publish a trained model: the folder of a run of `hf-msa train`, or any checkpoint.
 
     hf auth login
-    python upload_scripts/push_agfn.py runs/agfn_sample user/name
+    python upload_scripts/push_model.py runs/pgf_net_sample user/name
 
 The repository is private until you open it. The same from the shell: `hf-msa publish FOLDER user/name --private`.
 """
 
 import sys
 
-from hf_msa import AGFNConfig
 from hf_msa.hub import publish
 
 folder, repository = sys.argv[1:]
-AGFNConfig.from_pretrained(folder)  # refuses a checkpoint of another model
 print(publish(folder, repository, private=True).url)
