@@ -137,13 +137,10 @@ def test_a_regression_says_so_and_classes_loaded_from_it_do_not(folder):
         PGFNetConfig(problem_type="multi_label_classification", num_labels=3)
 
 
-@pytest.mark.parametrize("num_labels", [1, 3])
-def test_trainer_with_its_default_columns_is_told_what_to_set(processor, tmp_path, num_labels):
+def test_trainer_with_its_default_columns_is_told_what_to_set(processor, tmp_path):
     rows = datasets.Dataset.from_list([{"text": TEXT, "label": 1.0}] * 4)
     arguments = TrainingArguments(str(tmp_path), use_cpu=True, report_to="none", max_steps=1, disable_tqdm=True)
-    trainer = Trainer(
-        tiny_model(num_labels=num_labels), arguments, data_collator=processor.collate, train_dataset=rows
-    )
+    trainer = Trainer(tiny_model(), arguments, data_collator=processor.collate, train_dataset=rows)
     with pytest.raises(MsaError, match=r"got label; .*remove_unused_columns=False"):
         trainer.train()
 
