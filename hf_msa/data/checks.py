@@ -52,7 +52,7 @@ def check_dataset(name: str, dataset: Dataset, config: MsaConfig, streams: Seque
             "corpus; the corpus states it, by its option label_range, and a recipe's model need not"
         )
     ids = dataset["id"] if "id" in dataset.column_names else range(len(dataset))
-    if config.text_config is None:
+    if not config.has_text_model:
         read = [stream for stream in FRAME_STREAMS if stream in streams]
         for key, *frames in zip(ids, *(num_frames(dataset, stream) for stream in read), strict=True):
             if not any(frames):

@@ -15,6 +15,7 @@ import torch
 
 from hf_msa.errors import MsaError
 from hf_msa.files import write_file
+from hf_msa.models.configuration_msa import PaperResult
 
 from .markdown import METRIC_TITLES, markdown_table, mean_and_std, shown_metrics
 from .selection import Selection
@@ -175,12 +176,12 @@ class Results:
         )
 
 
-def checkpoint_table(run: Results, paper: Sequence[Any], split: str = "test") -> str:
+def checkpoint_table(run: Results, paper: Sequence[PaperResult], split: str = "test") -> str:
     """Return a Markdown table of a checkpoint beside all seeds of its run and what the paper reports.
 
     Args:
         run: Whose best seed the checkpoint is.
-        paper: The paper's results (`PaperResult`) on that corpus; none where it reports none.
+        paper: The paper's results on that corpus; none where it reports none.
         split: train, valid or test.
     """
     summary = run.summary()[split]

@@ -19,7 +19,7 @@ from hf_msa.pretrained.checkpoint import load_checkpoint
 from hf_msa.progress import Report, ignore
 
 from .markdown import markdown_table, spread
-from .probes.gates import GateResponse, gate_response, has_gates
+from .probes.gates import GateResponse, gate_response
 from .probes.noise import NoiseRise, NoisyProcessor, noise_rises, run_under_noise
 from .probes.psc import PSC, embed_in_plane, fused_features, plot_psc, psc
 from .results import Results, read_results
@@ -165,7 +165,7 @@ def measure_robustness(
     passes, gates, spaces = [], [], []
     for seed in results.runs:
         model, processor = load_checkpoint(str(Path(run) / seed.checkpoint))
-        gated, title = has_gates(model), f"{results.name}, seed {seed.seed}"
+        gated, title = model.config.has_gates, f"{results.name}, seed {seed.seed}"
         passes.append(
             run_under_noise(
                 model,

@@ -10,9 +10,10 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, PROCESSOR_MAPPING, set_seed
 
 from hf_msa.data.checks import check_dataset
-from hf_msa.data.named import Corpus, without_folders
+from hf_msa.data.named import Corpus
 from hf_msa.data.rows import SPLITS
 from hf_msa.errors import MsaError, RecipeError
+from hf_msa.files import without_folders
 from hf_msa.models.streams_msa import FRAME_STREAMS
 from hf_msa.pretrained.checkpoint import check_place, load_checkpoint
 from hf_msa.pretrained.text_models import OFFLINE_TEXT_MODEL, offline_text_model

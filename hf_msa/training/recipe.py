@@ -15,8 +15,8 @@ from typing import Any, get_type_hints
 import yaml
 from transformers import CONFIG_MAPPING, HfArgumentParser
 
-from hf_msa.data.named import without_folders
 from hf_msa.errors import RecipeError
+from hf_msa.files import without_folders
 from hf_msa.models import MODELS, MsaFeatureExtractor, MsaProcessor
 from hf_msa.models.streams_msa import STREAMS
 

@@ -15,12 +15,11 @@ from typing import Any, ClassVar
 
 from transformers import AutoConfig
 
-from hf_msa.data.named import without_folders
 from hf_msa.errors import RecipeError
 from hf_msa.evaluation.markdown import METRIC_TITLES, markdown_table, mean_and_std, shown_metrics
 from hf_msa.evaluation.results import RESULTS_FILE, Results, read_results, strict_json
 from hf_msa.evaluation.selection import Selection
-from hf_msa.files import write_file
+from hf_msa.files import without_folders, write_file
 from hf_msa.progress import Report, ignore
 
 from .recipe import Recipe, first_seeds, read_recipe

@@ -56,14 +56,6 @@ class GateResponse:
         return f"rank correlation {self.rank_correlation:+.3f}, {self.falling:.1%} of the utterances turn away"
 
 
-def has_gates(model: Any) -> bool:
-    """Return whether a model has gates that say how much it trusted each stream."""
-    # Until the configuration answers: return model.config.has_gates and model.can_explain
-    config = model.config.to_dict()
-    without = {"use_gate": False, "gate_variant": "concat", "gate_type": "none"}
-    return not any(config.get(key) == value for key, value in without.items())
-
-
 def gate_response(passes: NoisePasses) -> GateResponse:
     """Return how the weight of a stream follows the noise on it, over the utterances that have the stream.
 
@@ -104,4 +96,4 @@ def _ranks(values: NDArray[Any]) -> NDArray[np.float64]:
     return (ends - (counts - 1) / 2)[inverse]
 
 
-__all__ = ["GateResponse", "gate_response", "has_gates", "spearman"]
+__all__ = ["GateResponse", "gate_response", "spearman"]

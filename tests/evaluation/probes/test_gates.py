@@ -5,10 +5,9 @@ import math
 
 import numpy as np
 import pytest
-from tiny_models import tiny_agfn, tiny_deepmlf, tiny_model
 
 from hf_msa.errors import MsaError
-from hf_msa.evaluation.probes.gates import GateResponse, gate_response, has_gates, spearman
+from hf_msa.evaluation.probes.gates import GateResponse, gate_response, spearman
 from hf_msa.evaluation.probes.noise import NoisePasses
 
 STRENGTHS = (0.0, 1.0, 2.0, 3.0)
@@ -61,19 +60,6 @@ def test_a_weight_that_never_changes_has_no_correlation_and_is_null_in_a_file():
 def test_the_figures_are_said_in_one_line():
     said = GateResponse("visual", (0.0, 1.0), (0.5, 0.4), -0.25, 0.875).to_markdown()
     assert said == "rank correlation -0.250, 87.5% of the utterances turn away"
-
-
-@pytest.mark.parametrize(
-    ("make", "fields"),
-    [
-        (tiny_agfn, {"gate_variant": "concat"}),
-        (tiny_model, {"use_gate": False}),
-        (tiny_deepmlf, {"gate_type": "none"}),
-    ],
-)
-def test_a_variant_without_gates_says_so(make, fields):
-    assert has_gates(make())
-    assert not has_gates(make(**fields))
 
 
 def test_rank_correlation_shares_ranks_between_equal_values():
