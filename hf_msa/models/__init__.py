@@ -18,6 +18,12 @@ MODELS = {
         "DeepMLFAudioVisualEncoder",
         "DeepMLFProcessor",
     ),
+    "late_fusion": (
+        "LateFusionConfig",
+        "LateFusionModel",
+        "LateFusionForSequenceClassification",
+        "LateFusionProcessor",
+    ),
     "pgf_net": ("PGFNetConfig", "PGFNetModel", "PGFNetForSequenceClassification", "PGFNetProcessor"),
 }
 
