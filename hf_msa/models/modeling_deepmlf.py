@@ -71,12 +71,13 @@ from .decoder_deepmlf import (
 from .errors_msa import MsaError
 from .inputs_msa import last_token, masked_stream, read_text
 from .layers_deepmlf import FusionTokens, MMBlock, TaskHead
-from .modeling_deepmlf_av import DeepMLFAudioVisualEncoder, explain_by_leaving_out
+from .modeling_deepmlf_av import DeepMLFAudioVisualEncoder
 from .modeling_msa import (
     MsaExplanation,
     MsaForSequenceClassification,
     MsaModelOutput,
     MsaPreTrainedModel,
+    explain_by_leaving_out,
     msa_loss,
 )
 from .streams_msa import FRAME_STREAMS, STREAMS

@@ -37,8 +37,8 @@ from .av_encoder_deepmlf import AudioVisualEncoder, StreamLinear
 from .configuration_deepmlf_av import DeepMLFAudioVisualConfig
 from .errors_msa import MsaError
 from .inputs_msa import masked_stream
-from .modeling_msa import MsaExplanation, MsaOutput, MsaPreTrainedModel, evaluating, msa_loss
-from .streams_msa import FRAME_STREAMS, STREAMS
+from .modeling_msa import MsaExplanation, MsaOutput, MsaPreTrainedModel, explain_by_leaving_out, msa_loss
+from .streams_msa import FRAME_STREAMS
 
 if TYPE_CHECKING:
     # As in modeling_pgf_net.py: with these lines processor and pipeline travel with a saved model.
@@ -150,33 +150,7 @@ class DeepMLFAudioVisualEncoder(MsaPreTrainedModel):
         return explain_by_leaving_out(self, batch, FRAME_STREAMS)
 
 
-def explain_by_leaving_out(
-    model: MsaPreTrainedModel, batch: dict[str, Tensor], streams: tuple[str, ...]
-) -> MsaExplanation:
-    """Return the scores, and as shares how far they move when one stream is left out, divided by the sum.
-
-    Args:
-        model: Whose forward is asked once, and once more per stream.
-        batch: What its forward takes.
-        streams: Those that the model reads; others have no share.
-    """
-    with evaluating(model):
-        logits = model(**batch, return_dict=True).logits
-        moved = []
-        for stream in STREAMS:
-            mask = "attention_mask" if stream == "text" else f"{stream}_attention_mask"
-            values = "input_ids" if stream == "text" else f"{stream}_values"
-            if stream not in streams or batch.get(values) is None:
-                moved.append(logits.new_zeros(len(logits), dtype=torch.float))
-                continue
-            without = batch | {mask: torch.zeros(batch[values].shape[:2], dtype=torch.long, device=logits.device)}
-            moved.append((model(**without, return_dict=True).logits - logits).float().abs().sum(dim=-1))
-    moved_BM = torch.stack(moved, dim=1)
-    sums_B1 = moved_BM.sum(dim=1, keepdim=True)
-    return MsaExplanation(logits=logits, stream_shares=moved_BM / sums_B1.clamp(min=torch.finfo(torch.float).tiny))
-
-
 DeepMLFAudioVisualEncoder.register_for_auto_class("AutoModel")
 DeepMLFAudioVisualEncoder.register_for_auto_class("AutoModelForSequenceClassification")
 
-__all__ = ["DeepMLFAudioVisualEncoder", "explain_by_leaving_out"]
+__all__ = ["DeepMLFAudioVisualEncoder"]

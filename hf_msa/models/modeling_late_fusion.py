@@ -145,9 +145,7 @@ class LateFusionModel(LateFusionPreTrainedModel):
         )
         text = first_token(encoded.last_hidden_state, mask)
         size, config = len(mask), self.config
-        audio = masked_mean(
-            *masked_stream("audio", audio_values, audio_attention_mask, config.audio_dim, size, text)
-        )
+        audio = masked_mean(*masked_stream("audio", audio_values, audio_attention_mask, config.audio_dim, size, text))
         visual = masked_mean(
             *masked_stream("visual", visual_values, visual_attention_mask, config.visual_dim, size, text)
         )

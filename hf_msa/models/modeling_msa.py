@@ -19,6 +19,7 @@ from transformers.utils import ModelOutput, can_return_tuple
 from .configuration_msa import MsaConfig
 from .errors_msa import MsaError
 from .inputs_msa import first_token
+from .streams_msa import STREAMS
 
 # Keywords of `from_text_pretrained` that say how to fetch and load the text model; all others are configuration.
 _LOADING_KEYS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
@@ -420,6 +421,32 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
+def explain_by_leaving_out(
+    model: MsaPreTrainedModel, batch: dict[str, Tensor], streams: tuple[str, ...]
+) -> MsaExplanation:
+    """Return the scores, and as shares how far they move when one stream is left out, divided by the sum.
+
+    Args:
+        model: Whose forward is asked once, and once more per stream.
+        batch: What its forward takes.
+        streams: Those that the model reads; others have no share.
+    """
+    with evaluating(model):
+        logits = model(**batch, return_dict=True).logits
+        moved = []
+        for stream in STREAMS:
+            mask = "attention_mask" if stream == "text" else f"{stream}_attention_mask"
+            values = "input_ids" if stream == "text" else f"{stream}_values"
+            if stream not in streams or batch.get(values) is None:
+                moved.append(logits.new_zeros(len(logits), dtype=torch.float))
+                continue
+            without = batch | {mask: torch.zeros(batch[values].shape[:2], dtype=torch.long, device=logits.device)}
+            moved.append((model(**without, return_dict=True).logits - logits).float().abs().sum(dim=-1))
+    moved_BM = torch.stack(moved, dim=1)
+    sums_B1 = moved_BM.sum(dim=1, keepdim=True)
+    return MsaExplanation(logits=logits, stream_shares=moved_BM / sums_B1.clamp(min=torch.finfo(torch.float).tiny))
+
+
 __all__ = [
     "MsaExplanation",
     "MsaForSequenceClassification",
@@ -427,6 +454,7 @@ __all__ = [
     "MsaOutput",
     "MsaPreTrainedModel",
     "evaluating",
+    "explain_by_leaving_out",
     "msa_loss",
     "text_encoder_from_config",
 ]
