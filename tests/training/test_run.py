@@ -15,6 +15,7 @@ from transformers import TrainerCallback
 from hf_msa.data import CorpusError, convert_corpus
 from hf_msa.data.fingerprint import corpus_sha256
 from hf_msa.data.named import open_corpus
+from hf_msa.errors import MsaError
 from hf_msa.evaluation import evaluate_checkpoint, mosi_metrics
 from hf_msa.evaluation.predictions import read_predictions
 from hf_msa.evaluation.results import read_results
@@ -352,6 +353,7 @@ def test_epochs_are_counted_as_they_were_trained(recipe, tmp_path):
     ("changes", "message"),
     [
         ({"metric_for_best_model": "mea"}, "metric_for_best_model: expected loss, mae, corr, .* got 'mea'"),
+        ({"model": {"id2label": {"low": "bad"}}}, "invalid literal for int.* 'low'"),
         ({"model": {"num_labels": 2}}, "train: label: expected a class from 0 to 1, got"),
         ({"model": {"label_range": [-1, 1]}}, "train: label: expected a score from -1 to 1, got"),
         ({"model": {"audio_dim": 7}}, r"train: audio: expected config\.audio_dim 7 columns per frame, got 3"),
@@ -363,8 +365,8 @@ def test_epochs_are_counted_as_they_were_trained(recipe, tmp_path):
         ({"corpus": "sample", "corpus_options": {"audio_rate": 3}}, "corpus_options: expected none for the sample"),
     ],
 )
-def test_a_recipe_that_does_not_fit_writes_nothing(recipe, tmp_path, changes, message):
-    with pytest.raises(ValueError, match=message):
+def test_a_recipe_that_does_not_fit_is_a_users_mistake_and_writes_nothing(recipe, tmp_path, changes, message):
+    with pytest.raises(MsaError, match=message):
         train_recipe(recipe(**changes), tmp_path / "new" / "run")
     assert list(tmp_path.iterdir()) == []
 

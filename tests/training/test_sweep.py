@@ -1,6 +1,9 @@
 """A sweep trains every combination once and reports all of them, the best by validation."""
 
 import json
+import math
+import shutil
+from dataclasses import replace
 
 import pytest
 from tiny_run import write_corpus, write_recipe, write_text_model
@@ -109,3 +112,26 @@ def test_values_of_a_grid_may_be_lists_and_names_stay_folders():
         == "fusion_layers=23-29,text_model=a-b"
     )
     assert first_seeds([5], 3) == [5, 6, 7]
+
+
+def test_a_run_whose_metric_is_no_number_is_never_the_best(place, swept, tmp_path, monkeypatch):
+    output = shutil.copytree(place / "out", tmp_path / "out")
+    finished = sweep_module._finished
+
+    def spoil(names):
+        def spoiled(folder, plan):
+            results = finished(folder, plan)
+            if folder.name not in names:
+                return results
+            (run,) = results.runs
+            metrics = run.metrics | {"valid": run.metrics["valid"] | {"mae": math.nan}}
+            return replace(results, runs=(replace(run, metrics=metrics),))
+
+        monkeypatch.setattr(sweep_module, "_finished", spoiled)
+        return sweep_recipe(place / "tiny.yaml", GRID, output=output, seeds=1)
+
+    (other,) = {*NAMES} - {swept["best"]}
+    assert spoil([swept["best"]]).best == other
+    nobody = spoil(NAMES)
+    assert nobody.best is None
+    assert nobody.to_dict()["runs"][0]["valid"]["mae"]["mean"] is None
