@@ -14,7 +14,7 @@ from transformers import AutoConfig
 from hf_msa.data.checks import check_dataset
 from hf_msa.data.fingerprint import corpus_sha256
 from hf_msa.data.named import check_split, open_corpus
-from hf_msa.errors import MsaError
+from hf_msa.errors import MsaError, MsaWarning
 from hf_msa.evaluation.probes.noise import GateResponse, NoiseRise, NoisyProcessor, gate_response, noise_rise
 from hf_msa.evaluation.probes.psc import PSC, embed_in_plane, fused_features, plot_psc, psc
 from hf_msa.pretrained.checkpoint import load_checkpoint
@@ -157,7 +157,7 @@ def run_robustness(
         message = f"corpus: expected that of the run, of SHA-256 {expected}, got {found.path} of {sha256}"
         if corpus is None:
             raise MsaError(f"{message}; --corpus measures on another one")
-        warnings.warn(message, stacklevel=2)
+        warnings.warn(message, MsaWarning, stacklevel=2)
     rows = found.splits[split]
     check_dataset(split, rows, AutoConfig.from_pretrained(str(run)), results.recipe["streams"])
     return measure_robustness(run, rows, split, stream, strengths, with_psc, progress, plots)
