@@ -1,4 +1,4 @@
-"""The demo itself (slow), and what it is made of."""
+"""The demo: in short (slow), as users run it (release), and what it is made of."""
 
 from pathlib import Path
 
@@ -27,16 +27,29 @@ def test_utterances_come_back_from_their_file_as_they_went(tmp_path):
     assert read == {"text": "i loved it", "words": rows[0]["words"], "audio_rate": 20.0}
 
 
+def check_predictions(result):
+    assert len(result.predictions) == 3
+    for prediction in result.predictions:
+        assert sum(prediction["shares"].values()) == pytest.approx(1, abs=1e-4)
+        assert min(prediction["shares"].values()) > 0.01
+
+
 @pytest.mark.slow
+def test_a_demo_of_one_epoch_measures_all_runs_and_predicts_in_a_fresh_process(tmp_path, monkeypatch):
+    monkeypatch.setitem(DEMO_RECIPE, "num_train_epochs", 1)
+    result = run_demo(tmp_path / "demo")
+    assert list(result.metrics) == ["majority", "text only", "text + audio + visual"]
+    assert len({metrics["mae"] for metrics in result.metrics.values()}) == 3
+    check_predictions(result)
+
+
+@pytest.mark.release
 def test_the_demo_beats_its_text_only_run_and_predicts_in_a_fresh_process(tmp_path):
     result = run_demo(tmp_path / "demo")
     mae = {run: metrics["mae"] for run, metrics in result.metrics.items()}
     assert mae["text + audio + visual"] < mae["text only"] - 0.15
     assert mae["text only"] < mae["majority"] - 0.2
-    assert len(result.predictions) == 3
-    for prediction in result.predictions:
-        assert sum(prediction["shares"].values()) == pytest.approx(1, abs=1e-4)
-        assert min(prediction["shares"].values()) > 0.01
+    check_predictions(result)
     scores = [prediction["score"] for prediction in result.predictions]
     assert scores[0] < scores[2]
 
