@@ -1,5 +1,8 @@
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
+
 import pytest
 import torch
+from packaging.requirements import Requirement
 
 pytest_plugins = ["hub_fixtures"]
 
@@ -12,6 +15,20 @@ def pytest_configure(config):
     if config.getoption("gate"):
         # In front, where it is the weakest: what pyproject.toml ignores stays ignored.
         config.getini("filterwarnings").insert(0, "error")
+
+
+def pytest_report_header(config):
+    """Say in the gate which versions were resolved and which extras are there."""
+    if not config.getoption("gate"):
+        return []
+    versions, extras = {}, set(metadata("hf_msa").get_all("Provides-Extra"))
+    for requirement in map(Requirement, requires("hf_msa")):
+        try:
+            versions[requirement.name] = version(requirement.name)
+        except PackageNotFoundError:
+            extras -= {extra for extra in extras if requirement.marker.evaluate({"extra": extra})}
+    listed = ", ".join(f"{name} {versions[name]}" for name in sorted(versions))
+    return [f"versions: {listed}", f"extras: {', '.join(sorted(extras))}"]
 
 
 def is_expected(reason):
