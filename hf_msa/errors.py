@@ -1,4 +1,7 @@
-"""The errors that are a user's to mend. The command line prints them as one line; any other error is a bug of ours."""
+"""The errors that are a user's to mend, and the warning.
+
+The command line prints such an error as one line; any other error is a bug of ours.
+"""
 
 from collections.abc import Sequence
 
@@ -33,4 +36,16 @@ class MissingLibraryError(MsaError, ModuleNotFoundError):
     """A library is not installed that only a part of the package needs; the message says which extra brings it."""
 
 
-__all__ = ["CheckpointError", "CorpusError", "MissingLibraryError", "MsaError", "PublishError", "RecipeError"]
+class MsaWarning(UserWarning):
+    """What a user should know of a run that goes on; every warning of this package is one."""
+
+
+__all__ = [
+    "CheckpointError",
+    "CorpusError",
+    "MissingLibraryError",
+    "MsaError",
+    "MsaWarning",
+    "PublishError",
+    "RecipeError",
+]

@@ -1,7 +1,58 @@
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
+
 import pytest
 import torch
+from packaging.requirements import Requirement
 
 pytest_plugins = ["hub_fixtures"]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--gate", action="store_true", help="fail on every warning, and on a skip that is not expected")
+
+
+def pytest_configure(config):
+    if config.getoption("gate"):
+        # In front, where it is the weakest: what pyproject.toml ignores stays ignored.
+        config.getini("filterwarnings").insert(0, "error")
+
+
+def pytest_report_header(config):
+    """Say in the gate which versions were resolved and which extras are there."""
+    if not config.getoption("gate"):
+        return []
+    versions, extras = {}, set(metadata("hf_msa").get_all("Provides-Extra"))
+    for requirement in map(Requirement, requires("hf_msa")):
+        try:
+            versions[requirement.name] = version(requirement.name)
+        except PackageNotFoundError:
+            extras -= {extra for extra in extras if requirement.marker.evaluate({"extra": extra})}
+    listed = ", ".join(f"{name} {versions[name]}" for name in sorted(versions))
+    return [f"versions: {listed}", f"extras: {', '.join(sorted(extras))}"]
+
+
+def is_expected(reason):
+    """Tell whether a skip is no fault of the environment that the gate made."""
+    return reason.startswith("Skipped: needs a GPU") or "HF_MSA_CORPORA does not say" in reason
+
+
+def fail_if_unexpected(report, config):
+    """Turn a skip that is not expected into a failure."""
+    if config.getoption("gate") and report.outcome == "skipped":
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if not is_expected(reason):
+            report.outcome, report.longrepr = "failed", f"expected no skip in the gate, got {reason!r}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item):
+    return fail_if_unexpected((yield), item.config)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report(collector):
+    return fail_if_unexpected((yield), collector.config)
 
 
 @pytest.fixture(scope="module", autouse=True)

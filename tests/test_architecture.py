@@ -117,6 +117,14 @@ def test_optional_libraries_are_imported_where_they_are_used():
             assert not {name.split(".")[0] for name in names} & OPTIONAL, path.relative_to(PACKAGE)
 
 
+def test_every_warning_is_of_our_category_which_the_tests_take_for_an_error():
+    for path in files():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("warn", "warnings.warn"):
+                categories = [ast.unparse(argument) for argument in node.args[1:2]]
+                assert categories == ["MsaWarning"], f"{path.relative_to(PACKAGE)}:{node.lineno}"
+
+
 def test_files_that_travel_lie_flat_and_say_whose_they_are():
     names = [path.stem for path in files() if room_of(path) == "models" and path.name != "__init__.py"]
     assert all(path.parent.name == "models" for path in files() if room_of(path) == "models")

@@ -24,6 +24,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from datasets import Value
 
+from hf_msa.errors import MsaWarning
+
 from .aligned_words import AlignedWords
 from .file_kinds import check_kind
 from .rows import SIMS_RANGE, SPLITS, CorpusError, OpenCorpus, brief, check_splits, read_text, speaker_of
@@ -295,6 +297,7 @@ def _release(path: Path, sizes: tuple[int, ...], dims: tuple[int, ...]) -> dict[
                 return {"sha256": sha256, "release": release.name}
             warnings.warn(
                 f"{path}: expected the SHA-256 sum {release.sha256} of {release.name}, got {sha256}: another version",
+                MsaWarning,
                 stacklevel=4,
             )
             return {"sha256": sha256}

@@ -14,7 +14,7 @@ from transformers import AutoConfig
 from hf_msa.data.checks import check_dataset
 from hf_msa.data.fingerprint import corpus_sha256
 from hf_msa.data.named import check_split, open_corpus
-from hf_msa.errors import MsaError
+from hf_msa.errors import MsaError, MsaWarning
 from hf_msa.pretrained.checkpoint import load_checkpoint
 from hf_msa.progress import Report, ignore
 
@@ -210,7 +210,7 @@ def _open_rows(results: Results, corpus: str | None, split: str, corpus_options:
         message = f"corpus: expected that of the run, of SHA-256 {expected}, got {opened.path} of {sha256}"
         if corpus is None:
             raise MsaError(f"{message}; --corpus measures on another one")
-        warnings.warn(message, stacklevel=3)
+        warnings.warn(message, MsaWarning, stacklevel=3)
     return opened.splits[split]
 
 
