@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from .terminal import Json, print_json, quiet
 
@@ -47,6 +46,8 @@ def benchmark(
     from hf_msa.errors import MsaError
 
     if corpus_memory:
+        from rich.console import Console
+
         from hf_msa.costs.corpus_memory import benchmark_corpus_memory, format_corpus_memory
 
         with Console(stderr=True).status("starting") as status:

@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from .tables import print_metrics
-from .terminal import Json, print_json, quiet
+from .terminal import Json, print_json, print_text, quiet
 
 
 def compare(
@@ -29,7 +28,7 @@ def compare(
         return
     rows = dict(zip(comparison.names, comparison.metrics, strict=True))
     print_metrics(split, rows, with_std=max(comparison.seeds) > 1)
-    Console(soft_wrap=True).print(f"\n{comparison}", highlight=False, markup=False)
+    print_text(f"\n{comparison}")
 
 
 __all__ = ["compare"]

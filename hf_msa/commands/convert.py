@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from .bars import progress_bars
-from .terminal import quiet
+from .terminal import print_text, quiet
 
 
 def convert(
@@ -30,7 +29,7 @@ def convert(
     options = {key: value for key, value in options.items() if value is not None}
     with progress_bars() as report:
         folder = convert_corpus(corpus, output, report, **options)
-    Console(soft_wrap=True).print(f"wrote {folder}", highlight=False)
+    print_text(f"wrote {folder}")
 
 
 __all__ = ["convert"]

@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from .bars import progress_bars
 from .terminal import Json, print_json, quiet
@@ -13,7 +11,7 @@ from .terminal import Json, print_json, quiet
 
 def demo(
     output: Annotated[Path, typer.Option(help="Where the trained checkpoint goes.")] = Path("runs/demo"),
-    seed: Annotated[int, typer.Option(help="Of initial values and batches.", min=0)] = 1111,
+    seed: Annotated[int, typer.Option(help="Seed for initial values and batch order.", min=0)] = 1111,
     as_json: Json = False,
 ) -> None:
     """Train PGF-Net on the sample corpus, save it, load it in a fresh process and predict.
@@ -38,6 +36,9 @@ def demo(
             }
         )
         return
+    from rich.console import Console
+    from rich.table import Table
+
     console = Console(soft_wrap=True)
     table = Table(title="Test split of the sample corpus (made, 100 utterances)", title_justify="left")
     table.add_column("run")

@@ -7,7 +7,6 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from .terminal import Json, print_json, quiet
 
@@ -34,30 +33,26 @@ def publish(
     Example: hf-msa publish runs/pgf_net_sample user/name --private --tag v1
     """
     quiet()
-    from hf_msa.hub import PublishError
+    from rich.console import Console
+
     from hf_msa.hub import publish as publish_checkpoint
     from hf_msa.training.adapters import is_adapter, merge_adapter
 
-    try:
-        with Console(stderr=True, quiet=as_json).status("publishing"), TemporaryDirectory() as place:
-            if is_adapter(checkpoint) and not adapter_only:
-                checkpoint = merge_adapter(checkpoint, Path(place) / "merged")
-            found = publish_checkpoint(
-                checkpoint,
-                repo_id,
-                private=private,
-                revision=revision,
-                tag=tag,
-                create_pr=create_pr,
-                adapter_only=adapter_only,
-                dry_run=dry_run,
-                licence=licence,
-                dataset=dataset,
-            )
-    except PublishError as error:
-        for problem in error.problems:
-            Console(stderr=True, soft_wrap=True).print(f"hf-msa: {problem}", style="bold red", markup=False)
-        raise typer.Exit(2) from error
+    with Console(stderr=True, quiet=as_json).status("publishing"), TemporaryDirectory() as place:
+        if is_adapter(checkpoint) and not adapter_only:
+            checkpoint = merge_adapter(checkpoint, Path(place) / "merged")
+        found = publish_checkpoint(
+            checkpoint,
+            repo_id,
+            private=private,
+            revision=revision,
+            tag=tag,
+            create_pr=create_pr,
+            adapter_only=adapter_only,
+            dry_run=dry_run,
+            licence=licence,
+            dataset=dataset,
+        )
     if as_json:
         print_json(asdict(found))
         return

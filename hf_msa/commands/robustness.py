@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from .terminal import Json, print_json, quiet
+from .terminal import Json, print_json, print_text, quiet
 
 
 def robustness(
@@ -31,6 +30,8 @@ def robustness(
     Example: hf-msa robustness runs/agfn_sample --stream visual --strength 1 --strength 3
     """
     quiet()
+    from rich.console import Console
+
     from hf_msa.evaluation.robustness import run_robustness
     from hf_msa.training.recipe import read_options
 
@@ -43,7 +44,7 @@ def robustness(
         return
     from hf_msa.hub.card import robustness_table
 
-    Console(soft_wrap=True).print(robustness_table([found.to_dict()]), highlight=False, markup=False)
+    print_text(robustness_table([found.to_dict()]))
 
 
 __all__ = ["robustness"]

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from .bars import progress_bars
-from .terminal import Json, print_json, quiet
+from .terminal import Json, print_json, print_text, quiet
 
 
 def sweep(
@@ -46,9 +45,8 @@ def sweep(
     if as_json:
         print_json(found.to_dict())
         return
-    console = Console(soft_wrap=True)
-    console.print(sweep_table(found.to_dict()), highlight=False, markup=False)
-    console.print(f"\n{folder / SWEEP_FILE} holds the table for hf-msa card.", highlight=False, markup=False)
+    print_text(sweep_table(found.to_dict()))
+    print_text(f"\n{folder / SWEEP_FILE} holds the table for hf-msa card.")
 
 
 __all__ = ["sweep"]

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 
 def print_metrics(title: str, rows: dict[str, dict[str, Any]], with_std: bool = True) -> None:
     """Print a table of metrics, a row per split or run; each value is {"mean"} or {"mean", "std"}."""
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(title=title, title_justify="left")
     table.add_column("")
     keys = [key for key, value in next(iter(rows.values())).items() if not isinstance(value["mean"], list)]

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from .bars import progress_bars
 from .tables import print_metrics
-from .terminal import Json, Overrides, print_json, quiet
+from .terminal import Json, Overrides, print_json, print_text, quiet
 
 
 def train(
@@ -55,9 +54,7 @@ def train(
     many = len(results.runs) > 1
     title = f"{results.name}: {'mean ± deviation over seeds' if many else 'seed'} "
     print_metrics(title + ", ".join(map(str, results.seeds)), results.summary(), with_std=many)
-    Console(soft_wrap=True).print(
-        f"\n{results.seconds:.0f} s. {folder} holds seed {results.best_seed}, the best on valid.", highlight=False
-    )
+    print_text(f"\n{results.seconds:.0f} s. {folder} holds seed {results.best_seed}, the best on valid.")
 
 
 __all__ = ["train"]
