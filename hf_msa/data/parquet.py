@@ -8,7 +8,6 @@ well; with it, the numbers of rows must agree.
 """
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 from datasets import Array2D, DatasetDict, Features, load_dataset
 from pyarrow.dataset import ParquetFragmentScanOptions
 
+from hf_msa.files import fresh_folder
 from hf_msa.models.streams_msa import FRAME_STREAMS
 from hf_msa.progress import Progress, Report, ignore
 
@@ -41,15 +41,11 @@ def write_parquet(corpus: OpenCorpus, out: Path, report: Report = ignore) -> Non
     """
     if out.exists():
         raise CorpusError(f"{out}: expected a folder that does not exist yet, got one that does")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
-    partial.mkdir()
-    try:
+    with fresh_folder(out) as fresh:
         check = RowCheck(corpus.name, corpus.label_range)
         for split in SPLITS:
             done = 0
-            with pq.ParquetWriter(partial / f"{split}.parquet", corpus.features.arrow_schema) as writer:
+            with pq.ParquetWriter(fresh / f"{split}.parquet", corpus.features.arrow_schema) as writer:
                 for table in corpus.tables(split, check):
                     writer.write_table(table)
                     done += len(table)
@@ -60,10 +56,7 @@ def write_parquet(corpus: OpenCorpus, out: Path, report: Report = ignore) -> Non
             "source": corpus.about,
             "mended": {key: count for key, count in corpus.counts.items() if count},
         }
-        (partial / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        partial.replace(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        (fresh / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
 def load_parquet(
