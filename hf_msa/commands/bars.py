@@ -16,13 +16,14 @@ def progress_bars(shown: bool = True) -> Iterator[Report]:
     Yields:
         What the work reports to.
     """
-    if not shown:
-        yield ignore
-        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
+    console = Console(stderr=True)
+    if not (shown and console.is_terminal):
+        yield ignore
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -30,7 +31,7 @@ def progress_bars(shown: bool = True) -> Iterator[Report]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Bars(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bars:
+    with Bars(*columns, console=console, transient=True, redirect_stdout=False) as bars:
         tasks: dict[str, TaskID] = {}
 
         def report(progress: Progress) -> None:
