@@ -10,9 +10,9 @@ from .terminal import Json, print_json, print_text, quiet
 
 
 def compare(
-    run_a: Annotated[Path, typer.Argument(help="Folder of a run, the one that was there first.")],
-    run_b: Annotated[Path, typer.Argument(help="Folder of the other.")],
-    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    run_a: Annotated[Path, typer.Argument(help="Folder of the first run.")],
+    run_b: Annotated[Path, typer.Argument(help="Folder of the run that may be better.")],
+    split: Annotated[str, typer.Option(help="Split to compare: train, valid or test.")] = "test",
     as_json: Json = False,
 ) -> None:
     """Say whether one of two runs is better: paired bootstrap over utterances and seeds.

@@ -10,13 +10,19 @@ from .terminal import print_text, quiet
 
 
 def convert(
-    corpus: Annotated[Path, typer.Argument(help="MMSA pickle, folder with label.csv, folder of .csd files.")],
+    corpus: Annotated[
+        Path, typer.Argument(help="Corpus: an MMSA pickle, a folder with label.csv, or a folder of .csd files.")
+    ],
     output: Annotated[Path, typer.Argument(help="Folder for the Parquet files; must not exist.")],
     tokenizer: Annotated[
         str | None, typer.Option(help="For aligned pickles: the tokenizer that made them, a folder or repository.")
     ] = None,
-    audio_rate: Annotated[float | None, typer.Option(help="Frames a second, where the corpus does not say.")] = None,
-    visual_rate: Annotated[float | None, typer.Option(help="Frames a second, where the corpus does not say.")] = None,
+    audio_rate: Annotated[
+        float | None, typer.Option(help="Audio frames a second, where the corpus is silent.")
+    ] = None,
+    visual_rate: Annotated[
+        float | None, typer.Option(help="Visual frames a second, where the corpus is silent.")
+    ] = None,
 ) -> None:
     """Turn a corpus into Parquet, which training reads memory-mapped. Pickles are read without running code.
 

@@ -10,7 +10,7 @@ from .terminal import Json, print_json, quiet
 
 
 def demo(
-    output: Annotated[Path, typer.Option(help="Where the trained checkpoint goes.")] = Path("runs/demo"),
+    output: Annotated[Path, typer.Option(help="Folder for the trained checkpoint.")] = Path("runs/demo"),
     seed: Annotated[int, typer.Option(help="Seed for initial values and batch order.", min=0)] = 1111,
     as_json: Json = False,
 ) -> None:

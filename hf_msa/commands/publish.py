@@ -21,7 +21,7 @@ def publish(
     adapter_only: Annotated[
         bool, typer.Option("--adapter-only", help="LoRA and the fusion alone; users then need peft and hf_msa.")
     ] = False,
-    licence: Annotated[str | None, typer.Option(help="Of the weights.", show_default="the corpus's")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the weights.", show_default="the corpus's")] = None,
     dataset: Annotated[str | None, typer.Option(help="Repository of the corpus, to show the results there.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, print files and card, send nothing.")] = False,
     as_json: Json = False,

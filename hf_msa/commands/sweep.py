@@ -12,15 +12,19 @@ from .terminal import Json, print_json, print_text, quiet
 
 def sweep(
     recipe: Annotated[Path, typer.Argument(help="YAML file; see examples/configs.")],
-    grid: Annotated[list[str], typer.Option("--grid", help="key=value,value in YAML; may be repeated.")],
+    grid: Annotated[
+        list[str], typer.Option("--grid", help="Values to try, as key=value,value in YAML; may be repeated.")
+    ],
     seeds: Annotated[
-        int | None, typer.Option(help="The recipe's first so many seeds, or more in sequence.", min=1, max=100)
+        int | None,
+        typer.Option(help="Number of seeds: the recipe's first ones, then more in sequence.", min=1, max=100),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder of the sweep.", show_default="runs/<name of the recipe>_sweep")
     ] = None,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value in place of the recipe's, for all runs.")
+        list[str] | None,
+        typer.Option("--set", help="Replace a key of the recipe in all runs, as key=value; may be repeated."),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -17,10 +17,10 @@ def train(
     output: Annotated[
         Path | None, typer.Option(help="Folder of the run.", show_default="runs/<name of the recipe>")
     ] = None,
-    corpus: Annotated[str | None, typer.Option(help="In place of the recipe's; a path, or 'sample'.")] = None,
+    corpus: Annotated[str | None, typer.Option(help="Corpus in place of the recipe's: a path, or 'sample'.")] = None,
     seeds: Annotated[
         int | None,
-        typer.Option(help="The recipe's first so many seeds, or more in sequence.", min=1, max=100),
+        typer.Option(help="Number of seeds: the recipe's first ones, then more in sequence.", min=1, max=100),
     ] = None,
     overrides: Overrides = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
@@ -28,7 +28,7 @@ def train(
 ) -> None:
     """Train a recipe with several seeds; write the best checkpoint, every seed's, and results.json.
 
-    Example: hf-msa train examples/configs/pgf_net_sample.yaml --seeds 1 --set model.use_gate=false
+    Example: hf-msa train examples/configs/pgf_net_sample.yaml --seeds 1 --set num_train_epochs=4
     """
     quiet()
     from hf_msa.training.recipe import first_seeds, read_recipe, shareable_setting
