@@ -4,7 +4,7 @@ import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from .errors import MsaError
 
@@ -19,9 +19,27 @@ def write_file(path: Path, content: str) -> None:
     Raises:
         OSError: As of a full disk; then nothing has changed.
     """
+    with growing_file(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def growing_file(path: Path) -> Iterator[TextIO]:
+    """Give a text file to write into line by line, which gets its name when the block ends without an error.
+
+    Meanwhile it can be read as `.<name>.partial`. What stood there before stays until then, and for good when the
+    block fails.
+
+    Args:
+        path: The file, in a folder that exists.
+
+    Raises:
+        OSError: As of a full disk; then nothing has changed.
+    """
     partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_text(content, encoding="utf-8")
+        with partial.open("w", encoding="utf-8", buffering=1) as file:
+            yield file
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -92,7 +110,7 @@ def check_output_file(output: Path, source: Path) -> None:
     """
     if output.is_dir() or not output.parent.is_dir() or not output.name:
         raise MsaError(f"output: expected a file in a folder that exists, got {output}")
-    if output.exists() and output.samefile(source):
+    if output.exists() and source.exists() and output.samefile(source):
         raise MsaError(f"output: expected another file than the utterances, got {output}")
 
 
@@ -113,6 +131,7 @@ __all__ = [
     "check_new_folder",
     "check_output_file",
     "fresh_folder",
+    "growing_file",
     "replace_folder",
     "without_folders",
     "write_file",

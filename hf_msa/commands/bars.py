@@ -3,25 +3,25 @@
 import contextlib
 from collections.abc import Iterator
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
-
 from hf_msa.progress import Progress, Report, ignore
 
 
 @contextlib.contextmanager
-def progress_bars(shown: bool = True, console: Console | None = None) -> Iterator[Report]:
+def progress_bars(shown: bool = True) -> Iterator[Report]:
     """Draw what long work reports, the latest task alone, while the block runs.
 
     Args:
         shown: Whether to draw at all.
-        console: Where to draw; None for standard error.
 
     Yields:
         What the work reports to.
     """
-    if not shown:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True)
+    if not (shown and console.is_terminal):
         yield ignore
         return
     columns = (
@@ -31,7 +31,7 @@ def progress_bars(shown: bool = True, console: Console | None = None) -> Iterato
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Bars(*columns, console=console or Console(stderr=True), transient=True) as bars:
+    with Bars(*columns, console=console, transient=True, redirect_stdout=False) as bars:
         tasks: dict[str, TaskID] = {}
 
         def report(progress: Progress) -> None:

@@ -18,7 +18,7 @@ def benchmark(
     model: Annotated[
         str, typer.Argument(help="Folder or repository of a checkpoint, or a model type: pgf_net, agfn, deepmlf.")
     ],
-    batch_size: Annotated[int, typer.Option(help="Utterances per batch.", min=1)] = 32,
+    batch_size: Annotated[int, typer.Option(help="Number of utterances per batch.", min=1)] = 32,
     alignment: Annotated[
         str | None,
         typer.Option(
@@ -26,7 +26,7 @@ def benchmark(
             show_default="as the model's processor",
         ),
     ] = None,
-    repeats: Annotated[int, typer.Option(help="Measurements per figure.", min=1)] = 10,
+    repeats: Annotated[int, typer.Option(help="Number of measurements per figure.", min=1)] = 10,
     forward_only: Annotated[bool, typer.Option("--forward-only", help="Leave the training steps out.")] = False,
     corpus_memory: Annotated[
         bool,

@@ -4,16 +4,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from .tables import print_metrics
-from .terminal import Json, print_json, quiet
+from .terminal import Json, print_json, print_text, quiet
 
 
 def compare(
-    run_a: Annotated[Path, typer.Argument(help="Folder of a run, the one that was there first.")],
-    run_b: Annotated[Path, typer.Argument(help="Folder of the other.")],
-    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    run_a: Annotated[Path, typer.Argument(help="Folder of the first run.")],
+    run_b: Annotated[Path, typer.Argument(help="Folder of the run that may be better.")],
+    split: Annotated[str, typer.Option(help="Split to compare: train, valid or test.")] = "test",
     as_json: Json = False,
 ) -> None:
     """Say whether one of two runs is better: paired bootstrap over utterances and seeds.
@@ -29,7 +28,7 @@ def compare(
         return
     rows = dict(zip(comparison.names, comparison.metrics, strict=True))
     print_metrics(split, rows, with_std=max(comparison.seeds) > 1)
-    Console(soft_wrap=True).print(f"\n{comparison}", highlight=False, markup=False)
+    print_text(f"\n{comparison}")
 
 
 __all__ = ["compare"]

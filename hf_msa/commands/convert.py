@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from .bars import progress_bars
-from .terminal import quiet
+from .terminal import print_text, quiet
 
 
 def convert(
@@ -18,8 +17,12 @@ def convert(
     tokenizer: Annotated[
         str | None, typer.Option(help="For aligned pickles: the tokenizer that made them, a folder or repository.")
     ] = None,
-    audio_rate: Annotated[float | None, typer.Option(help="Frames a second, where the corpus does not say.")] = None,
-    visual_rate: Annotated[float | None, typer.Option(help="Frames a second, where the corpus does not say.")] = None,
+    audio_rate: Annotated[
+        float | None, typer.Option(help="Audio frames a second, where the corpus does not say.")
+    ] = None,
+    visual_rate: Annotated[
+        float | None, typer.Option(help="Visual frames a second, where the corpus does not say.")
+    ] = None,
     label_range: Annotated[
         str | None, typer.Option(help="Lowest and highest label, as --label-range=-1,1, where it is not -3,3.")
     ] = None,
@@ -36,7 +39,7 @@ def convert(
     options = {key: value for key, value in options.items() if value is not None}
     with progress_bars() as report:
         folder = convert_corpus(corpus, output, report, **options)
-    Console(soft_wrap=True).print(f"wrote {folder}", highlight=False)
+    print_text(f"wrote {folder}")
 
 
 def _read_range(text: str) -> tuple[float, ...]:

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from .terminal import Overrides, quiet
+from .terminal import Overrides, print_text, quiet
 
 
 def convert_deepmlf(
@@ -27,7 +26,7 @@ def convert_deepmlf(
     from hf_msa.training.recipe import read_recipe
 
     convert_authors_checkpoint(checkpoint, output, read_recipe(recipe, overrides or []))
-    Console(soft_wrap=True).print(f"wrote {output}", highlight=False)
+    print_text(f"wrote {output}")
 
 
 __all__ = ["convert_deepmlf"]

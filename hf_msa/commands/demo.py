@@ -4,15 +4,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from .bars import progress_bars
 from .terminal import Json, print_json, quiet
 
 
 def demo(
-    output: Annotated[Path, typer.Option(help="Folder of the trained checkpoint.")] = Path("runs/demo"),
+    output: Annotated[Path, typer.Option(help="Folder for the trained checkpoint.")] = Path("runs/demo"),
     seed: Annotated[int, typer.Option(help="Seed for initial values and batch order.", min=0)] = 1111,
     as_json: Json = False,
 ) -> None:
@@ -38,6 +36,9 @@ def demo(
             }
         )
         return
+    from rich.console import Console
+    from rich.table import Table
+
     console = Console(soft_wrap=True)
     table = Table(title="Test split of the sample corpus (made, 100 utterances)", title_justify="left")
     table.add_column("run")

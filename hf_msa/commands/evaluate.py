@@ -11,10 +11,10 @@ from .terminal import Json, Revision, TrustRemoteCode, print_json, quiet
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="Folder or repository of a checkpoint.")],
-    corpus: Annotated[str, typer.Option(help="As of hf-msa train: a path, or 'sample'.")],
-    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    corpus: Annotated[str, typer.Option(help="Corpus to measure on: a path, or 'sample'.")],
+    split: Annotated[str, typer.Option(help="Split to measure: train, valid or test.")] = "test",
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value, an option of load_corpus; may be repeated.")
+        list[str] | None, typer.Option("--set", help="Set an option of load_corpus, as key=value; may be repeated.")
     ] = None,
     revision: Revision = None,
     trust_remote_code: TrustRemoteCode = False,

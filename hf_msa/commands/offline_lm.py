@@ -1,13 +1,12 @@
 """`hf-msa offline-lm`: a language model without a hub."""
 
-import functools
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from .terminal import quiet
+from .bars import progress_bars
+from .terminal import print_text, quiet
 
 
 def offline_lm(
@@ -20,9 +19,9 @@ def offline_lm(
     quiet()
     from hf_msa.pretrained.offline_lm import write_offline_lm
 
-    report = functools.partial(Console(stderr=True, soft_wrap=True).print, markup=False, highlight=False)
-    write_offline_lm(output, report)
-    Console(soft_wrap=True).print(f"wrote {output}", highlight=False)
+    with progress_bars() as report:
+        write_offline_lm(output, report)
+    print_text(f"wrote {output}")
 
 
 __all__ = ["offline_lm"]

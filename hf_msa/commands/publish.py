@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from .terminal import Json, print_json, quiet
 
@@ -35,6 +34,8 @@ def publish(
     Example: hf-msa publish runs/pgf_net_sample user/name --private --tag v1
     """
     quiet()
+    from rich.console import Console
+
     from hf_msa.hub import publish as publish_checkpoint
 
     with Console(stderr=True, quiet=as_json).status("publishing"):

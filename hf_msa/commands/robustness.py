@@ -11,15 +11,17 @@ from .terminal import Json, print_json, print_text, quiet
 
 def robustness(
     run: Annotated[Path, typer.Argument(help="Folder of a run of hf-msa train.")],
-    stream: Annotated[str, typer.Option(help="audio or visual: the stream that gets noise.")] = "visual",
+    stream: Annotated[str, typer.Option(help="Stream that gets noise: audio or visual.")] = "visual",
     strengths: Annotated[
         list[float] | None, typer.Option("--strength", help="Noise in standard deviations; may be repeated.")
     ] = None,
-    corpus: Annotated[str | None, typer.Option(help="As of hf-msa train.", show_default="the run's own")] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value, an option of load_corpus; may be repeated.")
+    corpus: Annotated[
+        str | None, typer.Option(help="Corpus to measure on: a path, or 'sample'.", show_default="the run's")
     ] = None,
-    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="Set an option of load_corpus, as key=value; may be repeated.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split to measure: train, valid or test.")] = "test",
     psc: Annotated[bool, typer.Option("--psc", help="Prediction-space correlation too (extra plots).")] = False,
     plot: Annotated[
         Path | None, typer.Option(help="Folder for a plot of every seed's feature space; implies --psc.")

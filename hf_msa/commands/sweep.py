@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from .bars import progress_bars
-from .terminal import Json, print_json, quiet
+from .terminal import Json, print_json, print_text, quiet
 
 
 def sweep(
@@ -57,9 +56,8 @@ def sweep(
     if as_json:
         print_json(result.to_dict())
         return
-    console = Console(soft_wrap=True)
-    console.print(result.to_markdown(), highlight=False, markup=False)
-    console.print(f"\n{folder / SWEEP_FILE} holds the table for hf-msa card.", highlight=False, markup=False)
+    print_text(result.to_markdown())
+    print_text(f"\n{folder / SWEEP_FILE} holds the table for hf-msa card.")
 
 
 __all__ = ["sweep"]

@@ -2,9 +2,6 @@
 
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 
 def print_metrics(title: str, rows: dict[str, dict[str, Any]], with_std: bool = True) -> None:
     """Print a table of metrics, a row per split or run; what is no number is a dash, confusion matrices are left out.
@@ -14,6 +11,9 @@ def print_metrics(title: str, rows: dict[str, dict[str, Any]], with_std: bool = 
         rows: Metrics by the name of the row; each value is `{"mean"}` or `{"mean", "std"}`.
         with_std: Whether to print the deviations that are there.
     """
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(title=title, title_justify="left")
     table.add_column("")
     keys = [key for key, value in next(iter(rows.values())).items() if not isinstance(value["mean"], list)]

@@ -6,13 +6,17 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
 from hf_msa._version import __version__
 
 TRACEBACK_VARIABLE = "HF_MSA_TRACEBACK"
+
+# Ours, and what huggingface_hub and PyYAML say of a configuration, a repository's name and a file that a user gave.
+# By name: code that came with a checkpoint brings a class of its own, and nothing heavy is imported to compare with.
+_USERS_TO_MEND = {"MsaError", "StrictDataclassError", "HFValidationError", "YAMLError"}
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Overrides = Annotated[
@@ -31,7 +35,7 @@ def clear_errors(command: Callable[..., None]) -> Callable[..., None]:
     def run(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
-        except (typer.Exit, typer.Abort):
+        except (typer.Exit, typer.Abort, BrokenPipeError):  # the last is `| head`, of which typer makes a quiet end
             raise
         except KeyboardInterrupt as error:
             print_error("stopped; a training goes on with --resume")
@@ -58,10 +62,9 @@ def is_users_to_mend(error: BaseException) -> bool:
     Args:
         error: As it was raised.
     """
-    # By name, since code that came with a checkpoint brings a class of its own; and nothing heavy is imported for it.
-    if any(kind.__name__ == "MsaError" for kind in type(error).__mro__):
-        return True
-    return isinstance(error, OSError)
+    # An OSError says what the system, the Hub or transformers could not find, read or write; a path of ours that is
+    # wrong looks the same, and its message names it.
+    return isinstance(error, OSError) or any(kind.__name__ in _USERS_TO_MEND for kind in type(error).__mro__)
 
 
 def print_error(message: str) -> None:
@@ -89,11 +92,18 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
 
 
-def print_json(value: Any) -> None:
-    """Print a value as one line of JSON, null for what is not finite."""
+def print_json(value: Any, target: TextIO | None = None) -> None:
+    """Print a value as one line of JSON, null for what is not finite.
+
+    Args:
+        value: Dicts, lists and what they hold.
+        target: Where to; None for standard output. It is flushed, so that a reader need not wait for the next line.
+    """
     from hf_msa.evaluation.results import strict_json
 
-    sys.stdout.write(json.dumps(strict_json(value), default=str) + "\n")
+    target = target or sys.stdout
+    target.write(json.dumps(strict_json(value), default=str) + "\n")
+    target.flush()
 
 
 __all__ = [

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from .bars import progress_bars
 from .tables import print_metrics
-from .terminal import Json, Overrides, print_json, quiet
+from .terminal import Json, Overrides, print_json, print_text, quiet
 
 
 def train(
@@ -21,7 +20,7 @@ def train(
     corpus: Annotated[str | None, typer.Option(help="Corpus in place of the recipe's: a path, or 'sample'.")] = None,
     seeds: Annotated[
         int | None,
-        typer.Option(help="Number of seeds: the recipe's first, and more in sequence.", min=1, max=100),
+        typer.Option(help="Number of seeds: the recipe's first ones, then more in sequence.", min=1, max=100),
     ] = None,
     overrides: Overrides = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
@@ -29,7 +28,7 @@ def train(
 ) -> None:
     """Train a recipe with several seeds; write the best checkpoint, every seed's, and results.json.
 
-    Example: hf-msa train examples/configs/pgf_net_sample.yaml --seeds 1 --set model.use_gate=false
+    Example: hf-msa train examples/configs/pgf_net_sample.yaml --seeds 1 --set num_train_epochs=4
     """
     quiet()
     from hf_msa.training.recipe import first_seeds, read_recipe, shareable_setting
@@ -55,9 +54,7 @@ def train(
     many = len(results.runs) > 1
     title = f"{results.name}: {'mean ± deviation over seeds' if many else 'seed'} "
     print_metrics(title + ", ".join(map(str, results.seeds)), results.summary(), with_std=many)
-    Console(soft_wrap=True).print(
-        f"\n{results.seconds:.0f} s. {folder} holds seed {results.best_seed}, the best on valid.", highlight=False
-    )
+    print_text(f"\n{results.seconds:.0f} s. {folder} holds seed {results.best_seed}, the best on valid.")
 
 
 __all__ = ["train"]

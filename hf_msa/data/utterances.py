@@ -1,12 +1,15 @@
 """Utterances as JSON lines: how a user hands clips to `hf-msa predict`.
 
-One object per line, with any of `text`, `audio`, `visual`, `words`, `audio_rate`, `visual_rate`, `speaker`,
+One object per line, with any of `id`, `text`, `audio`, `visual`, `words`, `audio_rate`, `visual_rate`, `speaker`,
 `audio_features`, `visual_features`. `audio` and `visual` are paths of `.npy` files with arrays (T, F), relative to the
 file of the lines. What is absent or null is missing.
 """
 
+import contextlib
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,46 +21,68 @@ from hf_msa.models.streams_msa import FRAME_STREAMS
 _WRITTEN_KEYS = ("text", "words", "audio_rate", "visual_rate")
 
 
-def read_utterances(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield line number and utterance of a JSON-lines file, with the arrays loaded.
+@dataclass(frozen=True)
+class Utterance:
+    """A line of a file of utterances.
 
     Args:
-        path: The file.
+        line: Its number, from 1.
+        fields: What it says, with the arrays loaded; empty when it is wrong.
+        problem: What is wrong with it.
+    """
+
+    line: int
+    fields: dict[str, Any] = field(default_factory=dict)
+    problem: str | None = None
+
+
+def read_utterances(path: Path) -> Iterator[Utterance]:
+    """Yield the utterances of a JSON-lines file, one at a time; a wrong one says what is wrong and stops nothing.
+
+    Args:
+        path: The file; "-" is standard input, whose arrays are relative to the working folder.
 
     Raises:
-        MsaError: For a line that is no JSON object, and an array that is missing or not a plain `.npy`; it names
-            file and line.
+        MsaError: For a file that cannot be read, or has no lines.
     """
+    is_empty = True
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise MsaError(f"utterances: expected a file of JSON lines in UTF-8, got {path}: {error}") from error
-    if not any(line.strip() for line in lines):
+        with contextlib.nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    is_empty = False
+                    try:
+                        yield Utterance(number, _read_line(line, path.parent))
+                    except MsaError as error:
+                        yield Utterance(number, problem=str(error))
+    except OSError as error:
+        raise MsaError(f"utterances: expected a file of JSON lines, got {path}: {error.strerror}") from error
+    if is_empty:
         raise MsaError(f"utterances: expected at least one JSON line, got none in {path}")
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            utterance = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise MsaError(f"{path}:{number}: expected a JSON object, got {error}") from error
-        if not isinstance(utterance, dict):
-            raise MsaError(f"{path}:{number}: expected a JSON object, got {type(utterance).__name__}")
-        for stream in FRAME_STREAMS:
-            if utterance.get(stream) is not None:
-                utterance[stream] = _load(path, number, stream, utterance[stream])
-        yield number, utterance
 
 
-def _load(path: Path, number: int, stream: str, place: Any) -> np.ndarray:
+def _read_line(line: bytes, folder: Path) -> dict[str, Any]:
+    try:
+        fields = json.loads(line.decode("utf-8"))
+    except ValueError as error:
+        raise MsaError(f"expected a JSON object in UTF-8, got {error}") from error
+    if not isinstance(fields, dict):
+        raise MsaError(f"expected a JSON object, got {type(fields).__name__}")
+    for stream in FRAME_STREAMS:
+        if fields.get(stream) is not None:
+            fields[stream] = _load(folder, stream, fields[stream])
+    return fields
+
+
+def _load(folder: Path, stream: str, name: Any) -> np.ndarray:
     try:
         # Never pickled: a .npy from a stranger must not run code.
-        array = np.load(path.parent / place, allow_pickle=False)
-        if not isinstance(array, np.ndarray):
-            raise MsaError(f"an archive, {place}")
-        return array
+        array = np.load(folder / name, allow_pickle=False)
     except (OSError, TypeError, ValueError) as error:
-        raise MsaError(f"{path}:{number}: {stream}: expected the path of a .npy file, got {error}") from error
+        raise MsaError(f"{stream}: expected the path of a .npy file, got {error}") from error
+    if not isinstance(array, np.ndarray):
+        raise MsaError(f"{stream}: expected the path of a .npy file, got an archive, {name}")
+    return array
 
 
 def write_utterances(rows: Iterable[Mapping[str, Any]], folder: Path) -> Path:
@@ -77,3 +102,6 @@ def write_utterances(rows: Iterable[Mapping[str, Any]], folder: Path) -> Path:
                     np.save(folder / line[stream], row[stream], allow_pickle=False)
             lines.write(json.dumps(line, default=float) + "\n")
     return path
+
+
+__all__ = ["Utterance", "read_utterances", "write_utterances"]

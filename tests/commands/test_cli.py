@@ -87,7 +87,7 @@ def test_predict_writes_a_whole_file_or_none(checkpoint, tmp_path):
     written = output.read_text()
     assert len(written.splitlines()) == 2
     bad = write_lines(tmp_path, {"text": "it"}, spoken(tmp_path, words=[["i", 0, 1]]))
-    assert run("predict", checkpoint, bad, "--output", output).exit_code == 2
+    assert run("predict", checkpoint, bad, "--output", output, "--strict").exit_code == 2
     assert output.read_text() == written
     assert sorted(path.name for path in tmp_path.iterdir()) == ["audio.npy", "scores.jsonl", "utterances.jsonl"]
 
@@ -103,7 +103,7 @@ def test_predict_writes_a_whole_file_or_none(checkpoint, tmp_path):
     ],
 )
 def test_a_bad_utterance_is_one_line_and_exit_code_2(checkpoint, tmp_path, change, message):
-    result = run("predict", checkpoint, write_lines(tmp_path, spoken(tmp_path, **change)))
+    result = run("predict", checkpoint, write_lines(tmp_path, spoken(tmp_path, **change)), "--strict")
     assert result.exit_code == 2
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
@@ -112,7 +112,7 @@ def test_a_bad_utterance_is_one_line_and_exit_code_2(checkpoint, tmp_path, chang
 def test_arrays_of_another_width_are_one_line_and_exit_code_2(checkpoint, tmp_path):
     utterance = spoken(tmp_path)
     np.save(tmp_path / "audio.npy", np.zeros((4, 5)))
-    result = run("predict", checkpoint, write_lines(tmp_path, utterance))
+    result = run("predict", checkpoint, write_lines(tmp_path, utterance), "--strict")
     assert result.exit_code == 2
     assert "audio[0]: expected shape (frames, 3), got (4, 5)" in result.stderr
 
@@ -120,7 +120,7 @@ def test_arrays_of_another_width_are_one_line_and_exit_code_2(checkpoint, tmp_pa
 def test_a_pickled_array_is_never_opened(checkpoint, tmp_path):
     utterance = spoken(tmp_path)
     np.save(tmp_path / "audio.npy", np.array([print], dtype=object), allow_pickle=True)
-    result = run("predict", checkpoint, write_lines(tmp_path, utterance))
+    result = run("predict", checkpoint, write_lines(tmp_path, utterance), "--strict")
     assert result.exit_code == 2
     assert "expected the path of a .npy file" in result.stderr
 
@@ -128,7 +128,7 @@ def test_a_pickled_array_is_never_opened(checkpoint, tmp_path):
 def test_lines_that_are_no_json_are_named(checkpoint, tmp_path):
     path = tmp_path / "utterances.jsonl"
     path.write_text('{"text": "it"}\n[1]\n')
-    result = run("predict", checkpoint, path)
+    result = run("predict", checkpoint, path, "--strict")
     assert result.exit_code == 2
     assert "utterances.jsonl:2: expected a JSON object, got list" in result.stderr
 
@@ -224,7 +224,9 @@ def test_a_place_that_cannot_take_the_output_is_refused_first(checkpoint, tmp_pa
     assert lines.read_text() == before
 
 
-@pytest.mark.parametrize(("content", "message"), [(b"", "at least one JSON line"), (b"\xff\xfe", "UTF-8")])
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"", "at least one JSON line"), (b" \n\n", "at least one JSON line")]
+)
 def test_a_file_without_utterances_is_refused(checkpoint, tmp_path, content, message):
     path = tmp_path / "utterances.jsonl"
     path.write_bytes(content)

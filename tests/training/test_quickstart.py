@@ -21,8 +21,9 @@ def test_utterances_come_back_from_their_file_as_they_went(tmp_path):
             "label": 1.0,
         }
     ]
-    ((number, read),) = read_utterances(write_utterances(rows, tmp_path))
-    assert number == 1
+    (utterance,) = read_utterances(write_utterances(rows, tmp_path))
+    assert utterance.line == 1
+    read = utterance.fields
     assert np.array_equal(read.pop("audio"), rows[0]["audio"])
     assert read == {"text": "i loved it", "words": rows[0]["words"], "audio_rate": 20.0}
 
