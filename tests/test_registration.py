@@ -24,6 +24,7 @@ def test_the_command_line_loads_nothing_heavy_and_the_models_are_known_once_they
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "before",
     [

@@ -146,6 +146,7 @@ def test_the_output_grows_beside_its_name_until_it_is_whole(checkpoint, tmp_path
     assert json.loads((tmp_path / "scores.jsonl").read_text().splitlines()[0])["score"] is None
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough_ends_it_quietly(checkpoint, tmp_path):
     path = write(tmp_path, [{"text": "it"}] * 3)
     code = "from hf_msa.cli import app; app()"

@@ -40,6 +40,7 @@ json.dump({"module": type(metric).__module__, "name": metric.name, **scores}, sy
 """
 
 
+@pytest.mark.slow
 def test_evaluate_loads_the_file_without_a_network_or_the_package(tmp_path):
     found = subprocess.run(
         [sys.executable, "-c", LOAD, EVALUATION / "msa_metric.py", json.dumps([PREDICTIONS, REFERENCES])],

@@ -11,6 +11,9 @@ from hf_msa.hub.fresh_process_check import load_in_fresh_process, loaded_problem
 from hf_msa.models import PGFNetForSequenceClassification
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory):
     """Return the logits of a checkpoint here, and what one fresh process makes of it and of two broken copies."""
