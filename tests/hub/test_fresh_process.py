@@ -10,7 +10,6 @@ from transformers import AutoProcessor
 from hf_msa.hub.fresh_process_check import load_in_fresh_process, loaded_problems, probe
 from hf_msa.models import PGFNetForSequenceClassification
 
-
 pytestmark = pytest.mark.slow
 
 
