@@ -18,7 +18,10 @@ def predict(
     utterances: Annotated[Path, typer.Argument(help="JSON lines: text, paths of .npy arrays, words.")],
     output: Annotated[Path | None, typer.Option(help="Write JSON lines there instead of printing.")] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Add the share of each stream, and with PGF-Net the text's per word.")
+        bool,
+        typer.Option(
+            "--explain", help="Add the share of each stream, and the text's per word where the model knows it."
+        ),
     ] = False,
     revision: Revision = None,
     trust_remote_code: TrustRemoteCode = False,

@@ -12,7 +12,7 @@ from hf_msa.costs.measurement import peak_mib
 from hf_msa.costs.random_batch import make_batch
 from hf_msa.costs.speed import benchmark, load_for_benchmark
 from hf_msa.costs.speed_result import BenchmarkResult
-from hf_msa.models import PGFNetConfig, PGFNetForSequenceClassification
+from hf_msa.models import MODELS, PGFNetConfig, PGFNetForSequenceClassification
 
 WIDTH, INNER, LAYERS = 24, 40, 2
 
@@ -288,7 +288,7 @@ def test_a_checkpoint_a_configuration_and_a_model_type_can_be_loaded(model, tmp_
 
 
 def test_another_model_is_refused(tmp_path):
-    known = "agfn, deepmlf, deepmlf_av, pgf_net"
+    known = ", ".join(MODELS)
     with pytest.raises(ValueError, match=f"expected one of type {known}, got 'bert' of type 'bert'"):
         load_for_benchmark("bert")
     BertModel(BertConfig(hidden_size=4, num_hidden_layers=1, num_attention_heads=1, vocab_size=9)).save_pretrained(
