@@ -16,9 +16,9 @@ Diagram:
                            |
                 head: W_2 ReLU(W_1 h)  ----> score
 
-Differences from the paper:
+Choices:
 
-- There is no paper; this is ours. Its kin are the early and late fusion LSTMs of every table since 2017.
+- There is no paper; all is ours. Its kin are the early and late fusion LSTMs of every table since 2017.
 - A missing stream is 0 on the normalised scale, the mean of the training rows: the head cannot tell it from a stream
   that says nothing. A text that is masked everywhere is 0 too; one that was not given is the special tokens.
 

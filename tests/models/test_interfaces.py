@@ -65,7 +65,8 @@ def test_a_paper_can_be_cited_and_its_shares_are_no_percentages(model_type):
 def test_a_modeling_file_has_the_sections_that_a_card_shows(model_type):
     module = importlib.import_module(getattr(models, MODELS[model_type][1]).__module__)
     lines = inspect.getdoc(module).splitlines()
-    for section in ("Diagram:", "Differences from the paper:"):
+    choices = "Differences from the paper:" if "Differences from the paper:" in lines else "Choices:"
+    for section in ("Diagram:", choices):
         below = lines[lines.index(section) + 2]
         assert below.startswith(("    ", "- "))
 
