@@ -1,8 +1,8 @@
 """Multimodal sentiment analysis on the Hugging Face Hub.
 
-PGF-Net, AGFN and DeepMLF read sentiment from what is said (text), how it sounds (audio) and how the speaker looks
-(visual). Importing the package makes transformers' Auto classes know its models. Nothing heavy is imported before it
-is used, neither here nor there: see `registration.py`.
+Its models read sentiment from what is said (text), how it sounds (audio) and how the speaker looks (visual). Importing
+the package makes transformers' Auto classes know them. Nothing heavy is imported before it is used, neither here nor
+there: see `registration.py`.
 """
 
 import lazy_loader

@@ -25,7 +25,7 @@ from .commands.terminal import clear_errors
 from .commands.train import train
 
 app = typer.Typer(
-    help="Multimodal sentiment analysis: PGF-Net, AGFN and DeepMLF on the Hugging Face Hub.",
+    help="Multimodal sentiment analysis on the Hugging Face Hub.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -34,7 +34,7 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def main(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
-    """Multimodal sentiment analysis: PGF-Net, AGFN and DeepMLF on the Hugging Face Hub."""
+    """Multimodal sentiment analysis on the Hugging Face Hub."""
     for stream in (sys.stdout, sys.stderr):
         # A terminal that only knows ASCII gets a question mark for ± and not an error after hours of training.
         reconfigure = getattr(stream, "reconfigure", None)

@@ -37,6 +37,6 @@ def test_every_example_and_upload_script_is_short_enough_to_read_at_once():
 def test_every_file_named_for_those_who_add_a_model_is_there():
     guide = (ROOT / "examples" / "ADD_A_MODEL.md").read_text()
     for name in re.findall(r"`((?:hf_msa|tests|upload_scripts|modeling_cards|examples)/?[\w./]*)`", guide):
-        assert (ROOT / name.replace("_x.py", "_agfn.py").replace("/x_", "/agfn_")).exists(), name
+        assert (ROOT / re.sub(r"(?<=[/_])x(?=[_.])", "late_fusion", name)).exists(), name
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", guide):
         assert (ROOT / "examples" / target).exists(), target

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hf_msa.models import MODELS
+
 from .bars import progress_bars
 from .terminal import Json, print_json, quiet
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 def benchmark(
     model: Annotated[
-        str, typer.Argument(help="Folder or repository of a checkpoint, or a model type: pgf_net, agfn, deepmlf.")
+        str, typer.Argument(help=f"Folder or repository of a checkpoint, or a model type: {', '.join(MODELS)}.")
     ],
     batch_size: Annotated[int, typer.Option(help="Number of utterances per batch.", min=1)] = 32,
     alignment: Annotated[

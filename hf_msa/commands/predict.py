@@ -19,7 +19,10 @@ def predict(
     output: Annotated[Path | None, typer.Option(help="File to write JSON lines to instead of printing.")] = None,
     batch_size: Annotated[int, typer.Option(help="Number of utterances per forward pass.", min=1)] = 32,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Add the share of each stream, and with PGF-Net the text's per word.")
+        bool,
+        typer.Option(
+            "--explain", help="Add the share of each stream, and the text's per word where the model knows it."
+        ),
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first line that is wrong.")] = False,
     revision: Revision = None,

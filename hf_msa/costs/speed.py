@@ -72,8 +72,7 @@ def benchmark(
     Args:
         model: A model with a head, on the device to measure.
         batch_size: Utterances in the batch.
-        alignment: "word" or "none", see [`make_batch`]; None takes that of the model's processor: "word" for PGF-Net,
-            "none" for AGFN and DeepMLF.
+        alignment: "word" or "none", see [`make_batch`]; None takes the default of the model's processor.
         repeats: Pairs of runs behind each median.
         training: Measure training steps too. They work on copies of the model and of its text encoder.
         seed: Seed of the batch.

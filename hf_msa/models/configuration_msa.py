@@ -88,7 +88,7 @@ def _is_newer(version: str | None) -> bool:
 
 @strict
 class MsaConfig(PreTrainedConfig):
-    r"""Hold the fields that PGF-Net, AGFN and DeepMLF share.
+    r"""Hold the fields that all models share.
 
     Args:
         text_config: Configuration of the text model, an object or its dict; None takes the defaults of the model's

@@ -74,6 +74,16 @@ def _pick(states: Tensor, index_B: Tensor) -> Tensor:
     return states[torch.arange(len(states), device=states.device), index_B.to(states.device)]
 
 
+def masked_mean(states: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean (B, D) of the states that are real; zeros for a row without any.
+
+    Args:
+        states: (B, L, D).
+        mask: (B, L), 1 real.
+    """
+    return (states * mask.unsqueeze(-1)).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
+
+
 def masked_stream(
     name: str, values: Tensor | None, mask: Tensor | None, dim: int, batch_size: int, like: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -115,4 +125,4 @@ def masked_stream(
     return values.masked_fill(~mask.unsqueeze(-1), 0), mask
 
 
-__all__ = ["encoder_positions", "first_token", "last_token", "masked_stream", "read_text"]
+__all__ = ["encoder_positions", "first_token", "last_token", "masked_mean", "masked_stream", "read_text"]

@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from transformers import initialization as init
 
 from .configuration_agfn import AGFNConfig
+from .inputs_msa import masked_mean
 
 
 def compact_frames(frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -30,12 +31,6 @@ def compact_frames(frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """
     order_BT = torch.argsort((~mask).to(torch.uint8), dim=1, stable=True)
     return frames.gather(1, order_BT.unsqueeze(-1).expand_as(frames)), mask.gather(1, order_BT)
-
-
-def masked_mean(states: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean (B, D) of states (B, L, D) over a mask (B, L); zeros for a row without any."""
-    weights_BL1 = mask.unsqueeze(-1).to(states.dtype)
-    return (states * weights_BL1).sum(dim=1) / weights_BL1.sum(dim=1).clamp(min=1)
 
 
 class StreamLSTM(nn.LSTM):
@@ -430,7 +425,6 @@ __all__ = [
     "compact_frames",
     "feature_entropy",
     "in_full_precision",
-    "masked_mean",
     "sinusoids",
     "stack_states",
     "virtual_adversarial_loss",

@@ -16,11 +16,11 @@ Diagram:
                            |
                 head: W_2 ReLU(W_1 h)  ----> score
 
-Differences from the paper:
+Choices:
 
-- There is no paper; this is ours. Its kin are the early and late fusion LSTMs of every table since 2017.
+- There is no paper; all is ours. Its kin are the early and late fusion LSTMs of every table since 2017.
 - A missing stream is 0 on the normalised scale, the mean of the training rows: the head cannot tell it from a stream
-  that says nothing.
+  that says nothing. A text that is masked everywhere is 0 too; one that was not given is the special tokens.
 
 Shapes: B batch, L text length, T frames, F raw feature size, D width, C classes.
 """
@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from transformers.utils import can_return_tuple
 
 from .configuration_late_fusion import LateFusionConfig
-from .inputs_msa import encoder_positions, first_token, masked_stream, read_text
+from .inputs_msa import encoder_positions, first_token, masked_mean, masked_stream, read_text
 from .modeling_msa import (
     MsaExplanation,
     MsaForSequenceClassification,
@@ -48,16 +48,6 @@ if TYPE_CHECKING:
     # As in modeling_pgf_net.py: with these lines processor and pipeline travel with a saved model.
     from .pipeline_msa import MsaPipeline  # noqa: F401
     from .processing_late_fusion import LateFusionProcessor  # noqa: F401
-
-
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    r"""Return the mean of the real frames, $\sum_t m_t x_t / \max(1, \sum_t m_t)$: (B, F), 0 where there are none.
-
-    Args:
-        values: (B, T, F), zeros where the mask is 0.
-        mask: (B, T) of bool.
-    """
-    return values.sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
 
 
 class ConcatHead(nn.Module):
@@ -116,7 +106,9 @@ class LateFusionModel(LateFusionPreTrainedModel):
         output_hidden_states: bool | None = None,
         output_gates: bool = False,
     ) -> MsaModelOutput:
-        """Encode the text and average the frames. Masks: 1 real, 0 padding; None means all real.
+        r"""Encode the text and average the frames, $\sum_t m_t x_t / \max(1, \sum_t m_t)$.
+
+        Masks: 1 real, 0 padding; None means all real.
 
         Args:
             input_ids: (B, L) tokens; or `inputs_embeds`.
@@ -144,6 +136,7 @@ class LateFusionModel(LateFusionPreTrainedModel):
             output_hidden_states=output_hidden_states,
         )
         text = first_token(encoded.last_hidden_state, mask)
+        text = text.masked_fill(~mask.bool().any(dim=1, keepdim=True), 0)  # an encoder without a token reads padding
         size, config = len(mask), self.config
         audio = masked_mean(*masked_stream("audio", audio_values, audio_attention_mask, config.audio_dim, size, text))
         visual = masked_mean(

@@ -66,7 +66,7 @@ class Recipe:
     """What is trained on what; the how is in `training`.
 
     Args:
-        model_type: pgf_net, agfn, deepmlf_av (DeepMLF's stage one) or deepmlf.
+        model_type: A key of `hf_msa.models.MODELS`, say pgf_net.
         text_model: Repository or folder of the pretrained text model; "offline" is the MiniLM of the extra `offline`.
         corpus: "sample", or the path of a corpus (see `load_corpus`); a relative one starts at the folder that the
             environment variable HF_MSA_CORPORA names, or here.

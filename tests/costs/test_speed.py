@@ -3,7 +3,7 @@ import json
 
 import pytest
 import torch
-from tiny_models import tiny_agfn, tiny_deepmlf, tiny_deepmlf_av
+from tiny_models import TINY, WITH_TEXT, processor_class, tiny_deepmlf, tiny_deepmlf_av
 from torch import nn
 from transformers import BertConfig, BertModel
 
@@ -320,10 +320,10 @@ def test_a_model_with_nothing_to_train_is_refused_unless_training_is_left_out():
     assert benchmark(frozen, batch_size=2, repeats=1, training=False).model.num_trainable_parameters == 0
 
 
-@pytest.mark.parametrize(("model_type", "expected"), [("pgf_net", "word"), ("agfn", "none"), ("deepmlf", "none")])
-def test_streams_are_aligned_as_by_the_processor_of_the_model(model_type, expected):
-    tiny = {"pgf_net": tiny_model, "agfn": tiny_agfn, "deepmlf": tiny_deepmlf}[model_type]()
-    assert benchmark(tiny, batch_size=2, repeats=1, training=False, lengths=3).alignment == expected
+@pytest.mark.parametrize("model_type", WITH_TEXT)
+def test_streams_are_aligned_as_by_the_processor_of_the_model(model_type):
+    found = benchmark(TINY[model_type](), batch_size=2, repeats=1, training=False, lengths=3)
+    assert found.alignment == processor_class(model_type).default_alignment
 
 
 @pytest.fixture(scope="module")

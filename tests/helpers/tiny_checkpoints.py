@@ -1,19 +1,14 @@
-"""Checkpoints of all three models, small enough to push in no time, with results as `hf-msa train` writes them."""
+"""Checkpoints of every model, small enough to push in no time, with results as `hf-msa train` writes them."""
 
 from dataclasses import replace
 
 import torch
-from tiny_models import tiny_agfn, tiny_deepmlf, tiny_model
+from tiny_models import TINY, processor_class
 from tiny_tokenizers import bert
 
 from hf_msa.evaluation.results import Results, SeedResult
-from hf_msa.models import AGFNProcessor, DeepMLFProcessor, MsaFeatureExtractor, PGFNetProcessor
+from hf_msa.models import MsaFeatureExtractor
 
-MAKERS = {
-    "pgf_net": (tiny_model, PGFNetProcessor),
-    "agfn": (tiny_agfn, AGFNProcessor),
-    "deepmlf": (tiny_deepmlf, DeepMLFProcessor),
-}
 TEXT_MODEL = "somebody/text-model"
 
 
@@ -47,9 +42,9 @@ def tiny_results(corpus="sample", maes=(0.7512, 0.7734), **metrics):
 
 def write_checkpoint(folder, model_type="pgf_net", results=None, **fields):
     """Save model and processor, and results beside them."""
-    make_model, processor_class = MAKERS[model_type]
-    make_model(text_model_name_or_path=TEXT_MODEL, **fields).save_pretrained(folder)
-    processor_class(MsaFeatureExtractor(audio_dim=3, visual_dim=2), bert(model_max_length=32)).save_pretrained(folder)
+    TINY[model_type](text_model_name_or_path=TEXT_MODEL, **fields).save_pretrained(folder)
+    extractor = MsaFeatureExtractor(audio_dim=3, visual_dim=2)
+    processor_class(model_type)(extractor, bert(model_max_length=32)).save_pretrained(folder)
     if results is not None:
         replace(results, recipe=results.recipe | {"model_type": model_type}).write(folder)
     return folder

@@ -1,31 +1,29 @@
 """A small model of every kind, without anything random in its training, for what should not depend on the batches."""
 
+import dataclasses
 from unittest.mock import patch
 
 import torch
-from tiny_corpus import tiny_model, tiny_processor, tiny_trainer
-from tiny_models import tiny_agfn, tiny_deepmlf, tiny_deepmlf_av
+from tiny_corpus import tiny_processor, tiny_trainer
+from tiny_models import TINY, config_class, families, processor_class
 from torch import nn
 
-from hf_msa.models import DeepMLFProcessor, MsaFeatureExtractor
+from hf_msa.models import MsaFeatureExtractor
+from hf_msa.models.streams_msa import FRAME_STREAMS, STREAMS
 
-NOT_RANDOM = {"av_dropout": 0.0, "stream_seqaug_rate": 0.0}
-# The mean over tokens of the language model's loss is not the mean of the means over batches.
-ROWS_ALONE = {"head_norm": "layer", "fusion_dropout": 0.0, "text_seqaug_apply": 0.0, "lm_loss_weight": 0.0}
-KINDS = ("pgf_net", "agfn", "deepmlf_av", "deepmlf")
+KINDS = tuple(TINY)
+# What a model draws in training beside dropout, and what makes its rows depend on each other: the mean over tokens of
+# the language model's loss is not the mean of the means over batches.
+ROWS_ALONE = {
+    "deepmlf": {"stream_seqaug_rate": 0.0, "head_norm": "layer", "text_seqaug_apply": 0.0, "lm_loss_weight": 0.0},
+    "deepmlf_av": {"stream_seqaug_rate": 0.0},
+}
 
 
 def model_of(kind, **fields):
     """Return a model whose rows do not depend on each other."""
-    if kind == "pgf_net":
-        model = tiny_model(**fields)
-    elif kind == "agfn":
-        rates = dict.fromkeys(("encoder_dropout", "attention_dropout", "classifier_dropout"), 0.0)
-        model = tiny_agfn(**rates | fields)
-    elif kind == "deepmlf_av":
-        model = tiny_deepmlf_av(**NOT_RANDOM | fields)
-    else:
-        model = tiny_deepmlf(**NOT_RANDOM | ROWS_ALONE | fields)
+    rates = {field.name: 0.0 for field in dataclasses.fields(config_class(kind)) if field.name.endswith("_dropout")}
+    model = TINY[kind](**rates | ROWS_ALONE.get(kind, {}) | fields)
     for module in model.modules():  # those of the text model, too
         if isinstance(module, nn.Dropout):
             module.p = 0.0
@@ -34,11 +32,9 @@ def model_of(kind, **fields):
 
 def processor_of(kind):
     """Return a processor that fits."""
-    if kind in ("pgf_net", "agfn"):
-        return tiny_processor("word" if kind == "pgf_net" else "none")
     extractor = MsaFeatureExtractor(audio_dim=3, visual_dim=2)
-    streams = ("audio", "visual") if kind == "deepmlf_av" else ("text", "audio", "visual")
-    return DeepMLFProcessor(extractor, tiny_processor().tokenizer, streams=streams)
+    streams = STREAMS if families(kind) else FRAME_STREAMS
+    return processor_class(kind)(extractor, tiny_processor().tokenizer, streams=streams)
 
 
 def trainer_of(kind, folder, train=None, model=None, valid=None, **arguments):

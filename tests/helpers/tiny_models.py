@@ -1,4 +1,6 @@
-"""Tiny models around every family of text models, and batches for them."""
+"""Tiny models around every family of text models, and batches for them; `TINY` has a maker of every model type."""
+
+from functools import partial
 
 import torch
 from transformers import (
@@ -12,13 +14,17 @@ from transformers import (
     XLMRobertaConfig,
 )
 
+from hf_msa import models
 from hf_msa.models import (
+    MODELS,
     AGFNConfig,
     AGFNForSequenceClassification,
     DeepMLFAudioVisualConfig,
     DeepMLFAudioVisualEncoder,
     DeepMLFConfig,
     DeepMLFForSequenceClassification,
+    LateFusionConfig,
+    LateFusionForSequenceClassification,
     PGFNetConfig,
     PGFNetForSequenceClassification,
 )
@@ -138,6 +144,57 @@ def tiny_deepmlf_av(seed=0, **fields):
     """Return a DeepMLF audiovisual encoder in evaluation mode."""
     torch.manual_seed(seed)
     return _randomised(DeepMLFAudioVisualEncoder(DeepMLFAudioVisualConfig(**(AV_SIZES | fields))), 0.1)
+
+
+def tiny_late_fusion_config(family="bert", **fields):
+    """Return a configuration with 3 audio and 2 visual columns."""
+    sizes = {"audio_dim": 3, "visual_dim": 2, "classifier_hidden_size": 8}
+    return LateFusionConfig(text_config=TEXT_CONFIGS[family].to_dict(), **(sizes | fields))
+
+
+def tiny_late_fusion(family="bert", seed=0, model_class=LateFusionForSequenceClassification, **fields):
+    """Return a late fusion in evaluation mode with large enough weights for every part to matter."""
+    torch.manual_seed(seed)
+    return _randomised(model_class(tiny_late_fusion_config(family, **fields)), 0.2)
+
+
+# A maker of every model type, each of which takes `seed` and fields of the configuration, and `family` where the model
+# has a text model. The tests that all models share read it.
+TINY = {
+    "agfn": tiny_agfn,
+    "deepmlf": tiny_deepmlf,
+    "deepmlf_av": tiny_deepmlf_av,
+    "late_fusion": tiny_late_fusion,
+    "pgf_net": tiny_model,
+}
+
+
+def config_class(model_type):
+    return getattr(models, MODELS[model_type][0])
+
+
+def processor_class(model_type):
+    return getattr(models, MODELS[model_type][3])
+
+
+def families(model_type):
+    """Return the families of text models that a model is built on, none for a model without one."""
+    return config_class(model_type).supported_text_models
+
+
+def is_encoder(model_type):
+    """Say whether the text model is an encoder, of whose families BERT is always one."""
+    return "bert" in families(model_type)
+
+
+WITH_TEXT = [model_type for model_type in TINY if families(model_type)]
+ENCODERS = [model_type for model_type in TINY if is_encoder(model_type)]
+# By the names of tests: every model type with every family that it may be built on.
+OF_EVERY_FAMILY = {
+    f"{model_type}-{family}": partial(TINY[model_type], family)
+    for model_type in WITH_TEXT
+    for family in families(model_type)
+}
 
 
 def tiny_batch(batch_size=4, text_length=7, audio_length=5, visual_length=6, seed=0, **fields):

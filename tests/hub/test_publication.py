@@ -13,6 +13,7 @@ from huggingface_hub import ModelCard, hf_hub_download
 from safetensors.torch import load_file, save_file
 from tiny_checkpoints import TEXT_MODEL, tiny_results, write_checkpoint
 from tiny_kinds import model_of, processor_of
+from tiny_models import WITH_TEXT, config_class
 
 from hf_msa.hub import PublishError, publication, publish
 from hf_msa.hub.publication import MAX_SHARD_SIZE
@@ -189,13 +190,16 @@ def test_the_card_has_metadata_and_the_numbers_of_the_run(checkpoint, push, onli
     assert 'model="user/model"' in text
 
 
-@pytest.mark.parametrize("model_type", ["pgf_net", "agfn", "deepmlf"])
+@pytest.mark.parametrize("model_type", WITH_TEXT)
 def test_every_model_has_a_card_without_a_place_left_open(model_type, tmp_path, trusting):
     folder = write_checkpoint(tmp_path / model_type, model_type, tiny_results("mosi", acc_2_non0=0.8, f1_non0=0.8))
     found = publish(folder, "user/model", dry_run=True, tag="v1", dataset="user/mosi")
     assert "{{" not in found.card
     assert 'revision="v1"' in found.card
-    assert ("paper (BERT-base" in found.card) == (model_type != "deepmlf")
+    paper = config_class(model_type).paper
+    reported = [] if paper is None else [result for result in paper.results if result.corpus == "mosi"]
+    assert [f"paper ({result.setting}" in found.card for result in reported] == [True] * len(reported)
+    assert ("| paper (" in found.card) == bool(reported)
     assert ModelCard(found.card).data.license == "other"
     assert ".eval_results/hf_msa.yaml" in found.files
 

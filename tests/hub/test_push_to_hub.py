@@ -4,16 +4,11 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tiny_checkpoints import MAKERS, write_checkpoint
-from tiny_models import tiny_model
+from tiny_checkpoints import write_checkpoint
+from tiny_models import WITH_TEXT, tiny_model
 from transformers import AutoModelForSequenceClassification, AutoProcessor, Trainer, TrainingArguments
 
 from hf_msa.hub.sending import Destination, send_folder
-
-
-@pytest.fixture(params=MAKERS)
-def checkpoint(request, tmp_path):
-    return write_checkpoint(tmp_path / "checkpoint", request.param)
 
 
 @pytest.fixture
@@ -30,7 +25,9 @@ def rows():
     return [{"text": "i loved it", "words": words, "label": 1.0, **streams}] * 4
 
 
-def test_model_and_processor_pushed_one_after_the_other_are_a_whole_repository(checkpoint, online, load):
+@pytest.mark.parametrize("model_type", WITH_TEXT)
+def test_model_and_processor_pushed_one_after_the_other_are_a_whole_repository(model_type, online, load, tmp_path):
+    checkpoint = write_checkpoint(tmp_path / "checkpoint", model_type)
     model = AutoModelForSequenceClassification.from_pretrained(checkpoint)
     processor = AutoProcessor.from_pretrained(checkpoint)
     model.push_to_hub("user/model", private=True)
@@ -49,8 +46,8 @@ def test_model_and_processor_pushed_one_after_the_other_are_a_whole_repository(c
     assert loaded.eval()(**batch).logits.equal(model.eval()(**batch).logits)
 
 
-def test_a_revision_keeps_what_it_was(checkpoint, online, load):
-    model = AutoModelForSequenceClassification.from_pretrained(checkpoint)
+def test_a_revision_keeps_what_it_was(online, load):
+    model = tiny_model()
     model.push_to_hub("user/model")
     first = online.repository("user/model").at("main").sha
     model.get_input_embeddings().weight.data.zero_()

@@ -10,18 +10,19 @@ import pytest
 import torch
 from hub_server import Fault
 from hub_store import STRANGER, WRITER
-from tiny_models import DECODER_CONFIGS
+from tiny_models import DECODER_CONFIGS, WITH_TEXT, is_encoder
 from tiny_run import write_text_model
 from tiny_tokenizers import gpt2
 from transformers import AutoModelForSequenceClassification, AutoProcessor, GPT2LMHeadModel
 
 from hf_msa.data.sample_corpus import load_sample_corpus
+from hf_msa.models import MODELS
 
 ROOT = Path(__file__).parents[2]
 FRESH = ROOT / "hf_msa" / "hub" / "fresh_process.py"
 ELSEWHERE = ROOT / "tests" / "helpers" / "load_elsewhere.py"
 COMMANDS = ROOT / "tests" / "helpers" / "run_commands.py"
-CLASSES = {"pgf_net": "PGFNet", "agfn": "AGFN", "deepmlf": "DeepMLF"}
+CLASSES = {model_type: MODELS[model_type][1].removesuffix("Model") for model_type in WITH_TEXT}
 SMALLER = {
     "pgf_net": ["model.gate_rank=4", "model.adapter_bottleneck=4"],
     "agfn": ["model.hidden_size=16", "model.num_attention_heads=2"],
@@ -43,7 +44,7 @@ def text_models(tmp_path):
     torch.manual_seed(0)
     GPT2LMHeadModel(DECODER_CONFIGS["gpt2"]).save_pretrained(decoder)
     gpt2(model_max_length=40).save_pretrained(decoder)
-    return {"pgf_net": encoder, "agfn": encoder, "deepmlf": decoder}
+    return {model_type: encoder if is_encoder(model_type) else decoder for model_type in CLASSES}
 
 
 @pytest.fixture
@@ -109,7 +110,7 @@ def test_the_whole_path(text_models, command, commands, hub, online, tmp_path):
     def training(model_type):
         recipe = ROOT / "examples" / "configs" / f"{model_type}_sample.yaml"
         settings = ["num_train_epochs=1", "seeds=[1111]", f"text_model={text_models[model_type]}"]
-        options = [part for setting in [*settings, *SMALLER[model_type]] for part in ("--set", setting)]
+        options = [part for setting in [*settings, *SMALLER.get(model_type, [])] for part in ("--set", setting)]
         return ["train", recipe, "--output", tmp_path / model_type, *options]
 
     commands(*map(training, CLASSES))
@@ -121,10 +122,14 @@ def test_the_whole_path(text_models, command, commands, hub, online, tmp_path):
     assert output_of(command(ROOT / "examples" / "1_predict.py", "user/pgf_net", commit)).count("shares:") == 2
     hub.faults = [Fault("PUT /lfs", cut=1000)]
     commands(
-        *(["publish", tmp_path / name, f"user/{name}", "--private", "--tag", "v1"] for name in ("agfn", "deepmlf"))
+        *(
+            ["publish", tmp_path / name, f"user/{name}", "--private", "--tag", "v1"]
+            for name in CLASSES
+            if name != "pgf_net"
+        )
     )
-    assert len(hub.seen("PUT /lfs")) > 3  # two of them twice
-    revisions = {"pgf_net": commit, "agfn": "v1", "deepmlf": "v1"}
+    assert len(hub.seen("PUT /lfs")) > len(CLASSES)  # two of them twice
+    revisions = dict.fromkeys(CLASSES, "v1") | {"pgf_net": commit}
     published = [f"user/{name}@{revision}" for name, revision in revisions.items()]
 
     # Load elsewhere; the download breaks once too.

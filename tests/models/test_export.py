@@ -4,14 +4,16 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
-from tiny_models import tiny_agfn, tiny_batch, tiny_deepmlf, tiny_deepmlf_av, tiny_model
+from tiny_models import TINY, processor_class, tiny_batch
 from tiny_tokenizers import bert
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoProcessor, pipeline
 
-from hf_msa.models import AGFNProcessor, DeepMLFProcessor, MsaFeatureExtractor, PGFNetProcessor
+from hf_msa import models
+from hf_msa.models import MsaFeatureExtractor
 
 SHARED_CODE = {
     "alignment_msa.py",
@@ -25,18 +27,11 @@ SHARED_CODE = {
     "pipeline_msa.py",
     "processing_msa.py",
 }
-MAKERS = {
-    "pgf_net": (tiny_model, PGFNetProcessor),
-    "agfn": (tiny_agfn, AGFNProcessor),
-    "deepmlf": (tiny_deepmlf, DeepMLFProcessor),
-    "deepmlf_av": (tiny_deepmlf_av, DeepMLFProcessor),
-}
+ROOM = Path(models.__file__).parent
 AV_CODE = {"av_encoder_deepmlf.py", "configuration_deepmlf_av.py", "modeling_deepmlf_av.py", "processing_deepmlf.py"}
+# The code of a model is the files that end with its name, but for DeepMLF, whose two stages share files.
 OWN_CODE = {
-    **{
-        name: {f"{kind}_{name}.py" for kind in ("configuration", "layers", "modeling", "processing")}
-        for name in ("pgf_net", "agfn")
-    },
+    **{model_type: {path.name for path in ROOM.glob(f"*_{model_type}.py")} for model_type in TINY},
     "deepmlf": AV_CODE | {f"{kind}_deepmlf.py" for kind in ("configuration", "decoder", "layers", "modeling")},
     "deepmlf_av": AV_CODE,
 }
@@ -92,16 +87,15 @@ print("RESULT " + json.dumps(results))
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory):
     """A folder of every kind of model."""
-    folders = {name: tmp_path_factory.mktemp("exported") / f"{name}.tiny" for name in MAKERS}
+    folders = {name: tmp_path_factory.mktemp("exported") / f"{name}.tiny" for name in TINY}
     for name, folder in folders.items():
-        make_model, processor_class = MAKERS[name]
-        make_model().save_pretrained(folder)
+        TINY[name]().save_pretrained(folder)
         extractor = MsaFeatureExtractor(audio_dim=3, visual_dim=2)
-        processor_class(extractor, bert(model_max_length=32)).save_pretrained(folder)
+        processor_class(name)(extractor, bert(model_max_length=32)).save_pretrained(folder)
     return folders
 
 
-@pytest.fixture(scope="module", params=MAKERS)
+@pytest.fixture(scope="module", params=TINY)
 def model_type(request):
     return request.param
 
@@ -146,7 +140,7 @@ def check(result, checkpoint, model_type):
     assert result["same_after_saving_again"]
     assert result["classes"] == [
         type(model).__name__,
-        MAKERS[model_type][1].__name__,
+        processor_class(model_type).__name__,
         "MsaFeatureExtractor",
         type(AutoModel.from_pretrained(checkpoint)).__name__,
         type(model.config).__name__,
@@ -184,14 +178,13 @@ def test_every_entry_of_the_configuration_points_to_code_that_is_there(checkpoin
 
 
 def test_weights_alone_bring_all_code_too(model_type, tmp_path):
-    MAKERS[model_type][0]().save_pretrained(tmp_path)
+    TINY[model_type]().save_pretrained(tmp_path)
     assert {path.name for path in tmp_path.glob("*.py")} == code(model_type)
 
 
 def test_installed_users_need_no_permission_to_run_code(checkpoint, model_type):
-    make_model, processor_class = MAKERS[model_type]
-    assert type(AutoModelForSequenceClassification.from_pretrained(checkpoint)) is type(make_model())
-    assert type(AutoProcessor.from_pretrained(checkpoint)) is processor_class
+    assert type(AutoModelForSequenceClassification.from_pretrained(checkpoint)) is type(TINY[model_type]())
+    assert type(AutoProcessor.from_pretrained(checkpoint)) is processor_class(model_type)
     pipe = pipeline("multimodal-sentiment-analysis", model=str(checkpoint))
     assert pipe({"text": "i loved it"})["label"] in ("negative", "neutral", "positive")
 

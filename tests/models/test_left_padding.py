@@ -5,18 +5,13 @@ from functools import partial
 import pytest
 import torch
 from spoken import ROW
-from tiny_models import DECODER_CONFIGS, TEXT_CONFIGS, tiny_agfn, tiny_batch, tiny_deepmlf, tiny_model
+from tiny_models import ENCODERS, OF_EVERY_FAMILY, TINY, WITH_TEXT, is_encoder, processor_class, tiny_batch, tiny_model
 from tiny_tokenizers import FAMILIES, bert, gpt2
 
-from hf_msa.models import AGFNProcessor, DeepMLFProcessor, MsaFeatureExtractor, PGFNetProcessor
+from hf_msa.models import MsaFeatureExtractor
 
 LABELS = torch.tensor([1.0, -2.0, 0.5, 3.0])
-KINDS = {
-    **{f"pgf_net-{family}": partial(tiny_model, family) for family in TEXT_CONFIGS},
-    "pgf_net-late": partial(tiny_model, fusion_start_layer=1),
-    **{f"agfn-{family}": partial(tiny_agfn, family) for family in TEXT_CONFIGS},
-    **{f"deepmlf-{family}": partial(tiny_deepmlf, family) for family in DECODER_CONFIGS},
-}
+KINDS = OF_EVERY_FAMILY | {"pgf_net-late": partial(tiny_model, fusion_start_layer=1)}
 TEXTS = ["i loved it", "i hated the movie, it was unbelievably boring!", "bad"]
 
 
@@ -57,17 +52,17 @@ def test_embeddings_padded_on_the_left_give_the_same_scores(model):
         torch.testing.assert_close(model(**left).logits, model(**right).logits, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("make", [tiny_model, tiny_agfn, tiny_deepmlf])
-def test_an_explanation_does_not_depend_on_the_side(make):
-    model, right = make(), tiny_batch()
+@pytest.mark.parametrize("model_type", WITH_TEXT)
+def test_an_explanation_does_not_depend_on_the_side(model_type):
+    model, right = TINY[model_type](), tiny_batch()
     expected, found = model.explain(**right), model.explain(**padded_on_the_left(right))
     torch.testing.assert_close(found.stream_shares, expected.stream_shares, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("make", [tiny_model, tiny_agfn])
-def test_a_tokenizer_that_pads_on_the_left_scores_texts_as_one_that_pads_on_the_right(make, family):
-    model = make(family.replace("_", "-"))
+@pytest.mark.parametrize("model_type", ENCODERS)
+def test_a_tokenizer_that_pads_on_the_left_scores_texts_as_one_that_pads_on_the_right(model_type, family):
+    model = TINY[model_type](family.replace("_", "-"))
     with torch.no_grad():
         found = [
             model(**FAMILIES[family](padding_side=side)(TEXTS, padding=True, return_tensors="pt")).logits
@@ -76,17 +71,18 @@ def test_a_tokenizer_that_pads_on_the_left_scores_texts_as_one_that_pads_on_the_
     torch.testing.assert_close(*found, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("make", "processor_class", "make_tokenizer"),
-    [(tiny_model, PGFNetProcessor, bert), (tiny_agfn, AGFNProcessor, bert), (tiny_deepmlf, DeepMLFProcessor, gpt2)],
-)
+@pytest.mark.parametrize("model_type", WITH_TEXT)
 @pytest.mark.parametrize("alignment", ["word", "none"])
-def test_a_processor_of_either_side_gives_the_same_scores(make, processor_class, make_tokenizer, alignment):
-    model, rows = make(), [ROW, {"text": "bad", "audio": ROW["audio"], "words": [("bad", 0, 2)], "audio_rate": 1.0}]
+def test_a_processor_of_either_side_gives_the_same_scores(model_type, alignment):
+    make_tokenizer = bert if is_encoder(model_type) else gpt2
+    model, rows = (
+        TINY[model_type](),
+        [ROW, {"text": "bad", "audio": ROW["audio"], "words": [("bad", 0, 2)], "audio_rate": 1.0}],
+    )
     found = []
     for side in ("left", "right"):
         tokenizer = make_tokenizer(padding_side=side, model_max_length=32)
-        processor = processor_class(MsaFeatureExtractor(audio_dim=3, visual_dim=2), tokenizer, alignment)
+        processor = processor_class(model_type)(MsaFeatureExtractor(audio_dim=3, visual_dim=2), tokenizer, alignment)
         with torch.no_grad():
             found.append(model(**processor.collate(rows)).logits)
     torch.testing.assert_close(*found, atol=1e-5, rtol=1e-5)

@@ -5,17 +5,9 @@ from itertools import combinations
 
 import pytest
 import torch
-from tiny_models import (
-    DECODER_CONFIGS,
-    TEXT_CONFIGS,
-    tiny_agfn,
-    tiny_batch,
-    tiny_deepmlf,
-    tiny_deepmlf_av,
-    tiny_model,
-)
+from tiny_models import OF_EVERY_FAMILY, TINY, WITH_TEXT, tiny_agfn, tiny_batch, tiny_deepmlf, tiny_deepmlf_av
 
-from hf_msa.models.streams_msa import STREAMS
+from hf_msa.models.streams_msa import FRAME_STREAMS, STREAMS
 
 VALUES = {"text": "input_ids", "audio": "audio_values", "visual": "visual_values"}
 MASKS = {"text": "attention_mask", "audio": "audio_attention_mask", "visual": "visual_attention_mask"}
@@ -23,14 +15,12 @@ SUBSETS = [subset for size in (1, 2) for subset in combinations(STREAMS, size)]
 LABELS = torch.tensor([1.0, -2.0, 0.5, 3.0])
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 KINDS = {
-    **{f"pgf_net-{family}": partial(tiny_model, family) for family in TEXT_CONFIGS},
-    **{f"agfn-{family}": partial(tiny_agfn, family) for family in TEXT_CONFIGS},
+    **OF_EVERY_FAMILY,
+    **{model_type: make for model_type, make in TINY.items() if model_type not in WITH_TEXT},
     **{
         f"agfn-{kind}": partial(tiny_agfn, audio_encoder=kind, visual_encoder=kind) for kind in ("transformer", "mean")
     },
     **{f"agfn-{variant}": partial(tiny_agfn, gate_variant=variant) for variant in ("entropy", "importance", "concat")},
-    **{f"deepmlf-{family}": partial(tiny_deepmlf, family) for family in DECODER_CONFIGS},
-    "deepmlf_av": tiny_deepmlf_av,
 }
 
 
@@ -45,15 +35,15 @@ def model(kind):
 
 
 @pytest.fixture
-def streams(kind):
+def streams(model):
     """Return those that the model reads."""
-    return STREAMS[1:] if kind == "deepmlf_av" else STREAMS
+    return STREAMS if model.config.has_text_model else FRAME_STREAMS
 
 
 @pytest.fixture
-def may_be_missing(kind):
+def may_be_missing(kind, streams):
     """Return those that a row may lack; PGF-Net is built around its text."""
-    return STREAMS if kind.startswith(("agfn", "deepmlf-")) else STREAMS[1:]
+    return FRAME_STREAMS if kind.startswith("pgf_net") else streams
 
 
 def scores(model, **batch):
@@ -93,7 +83,7 @@ def test_any_lengths_give_one_finite_score_per_row(model, lengths):
 def test_garbage_in_the_padding_changes_neither_score_nor_loss(model, garbage):
     batch = tiny_batch(labels=LABELS)
     dirty = dict(batch, input_ids=batch["input_ids"].masked_fill(batch["attention_mask"] == 0, 17))
-    for stream in STREAMS[1:]:
+    for stream in FRAME_STREAMS:
         padding = batch[MASKS[stream]][..., None] == 0
         dirty[VALUES[stream]] = batch[VALUES[stream]].masked_fill(padding, garbage)
     with torch.no_grad():

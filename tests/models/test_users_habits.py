@@ -5,8 +5,8 @@ import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from spoken import AUDIO, ROW, SENTENCE, TEXT, WORDS, assert_same
-from tiny_models import tiny_agfn, tiny_batch, tiny_deepmlf, tiny_deepmlf_av, tiny_model
-from tiny_tokenizers import bert, electra, gpt2, roberta
+from tiny_models import TINY, WITH_TEXT, is_encoder, processor_class, tiny_batch, tiny_model
+from tiny_tokenizers import FAMILIES, bert, gpt2
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -16,14 +16,15 @@ from transformers import (
     pipeline,
 )
 
-from hf_msa.models import AGFNProcessor, DeepMLFProcessor, MsaError, MsaFeatureExtractor, PGFNetConfig, PGFNetProcessor
+from hf_msa.models import MsaError, MsaFeatureExtractor, PGFNetConfig
 
+# Every model type once, and the other tokenizers with one of them.
 KINDS = {
-    "pgf_net-bert": (tiny_model, PGFNetProcessor, bert),
-    "agfn-electra": (lambda **fields: tiny_agfn("electra", **fields), AGFNProcessor, electra),
-    "agfn-roberta": (lambda **fields: tiny_agfn("roberta", **fields), AGFNProcessor, roberta),
-    "deepmlf-gpt2": (tiny_deepmlf, DeepMLFProcessor, gpt2),
-    "deepmlf_av": (tiny_deepmlf_av, DeepMLFProcessor, bert),
+    **{
+        model_type: (model_type, {}, gpt2 if model_type in WITH_TEXT and not is_encoder(model_type) else bert)
+        for model_type in TINY
+    },
+    **{f"agfn-{family}": ("agfn", {"family": family}, FAMILIES[family]) for family in ("electra", "roberta")},
 }
 TEXTS = ["i loved it", "i hated the movie"]
 
@@ -31,12 +32,11 @@ TEXTS = ["i loved it", "i hated the movie"]
 @pytest.fixture(scope="module", params=KINDS)
 def folder(request, tmp_path_factory):
     """A model and its processor, saved."""
-    make, processor_class, make_tokenizer = KINDS[request.param]
+    model_type, fields, make_tokenizer = KINDS[request.param]
     path = tmp_path_factory.mktemp("saved") / request.param
-    make().save_pretrained(path)
-    processor_class(
-        MsaFeatureExtractor(audio_dim=3, visual_dim=2), make_tokenizer(model_max_length=32)
-    ).save_pretrained(path)
+    TINY[model_type](**fields).save_pretrained(path)
+    extractor = MsaFeatureExtractor(audio_dim=3, visual_dim=2)
+    processor_class(model_type)(extractor, make_tokenizer(model_max_length=32)).save_pretrained(path)
     return path
 
 
@@ -122,9 +122,9 @@ def test_the_pipeline_takes_plain_strings(folder, scores):
     assert pipe(TEXTS[0], explain=True) == pipe({"text": TEXTS[0]}, explain=True)
 
 
-@pytest.mark.parametrize("make", [tiny_model, tiny_agfn, tiny_deepmlf, tiny_deepmlf_av])
-def test_token_types_change_nothing(make):
-    model, batch = make(), tiny_batch()
+@pytest.mark.parametrize("model_type", TINY)
+def test_token_types_change_nothing(model_type):
+    model, batch = TINY[model_type](), tiny_batch()
     with torch.no_grad():
         found = model(**batch, token_type_ids=torch.ones_like(batch["input_ids"])).logits
         assert torch.equal(found, model(**batch).logits)

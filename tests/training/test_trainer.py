@@ -5,6 +5,7 @@ import pytest
 import torch
 from tiny_corpus import tiny_arguments, tiny_dataset, tiny_model, tiny_processor, tiny_trainer, weights, with_labels
 from tiny_kinds import KINDS, fixed_directions, model_of, trainer_of
+from tiny_models import WITH_TEXT
 from transformers import (
     AutoModelForSequenceClassification,
     AutoProcessor,
@@ -286,7 +287,7 @@ def test_label_smoothing_of_a_regression_is_refused(tmp_path):
         tiny_trainer(tmp_path, label_smoothing_factor=0.1)
 
 
-@pytest.mark.parametrize("kind", ["pgf_net", "agfn", "deepmlf"])
+@pytest.mark.parametrize("kind", WITH_TEXT)
 def test_neftune_adds_noise_to_the_tokens_of_every_model_that_reads_text(kind, tmp_path):
     rows, trained = tiny_dataset(8), {}
     for alpha in (None, 5.0):
