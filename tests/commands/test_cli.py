@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from hf_msa import __version__
 from hf_msa.cli import app
+from hf_msa.models import MODELS
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +199,7 @@ def test_predict_of_another_model_is_one_line(tmp_path):
     )
     result = run("predict", tmp_path / "bert", write_lines(tmp_path, {"text": "it"}))
     assert result.exit_code == 2
-    assert "model: expected one of type agfn, deepmlf, deepmlf_av, pgf_net, got" in result.stderr
+    assert f"model: expected one of type {', '.join(MODELS)}, got" in result.stderr
 
 
 @pytest.mark.parametrize("change", [{"audio_dim": "25"}, {"gate_rank": 7}])

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from hf_msa import __version__
 from hf_msa.cli import app
 from hf_msa.evaluation.results import read_results
+from hf_msa.models import MODELS
 
 
 def run(*arguments):
@@ -326,7 +327,7 @@ def test_evaluate_reads_options_as_yaml(place):
 
 def test_evaluate_refuses_a_text_model(place):
     result = run("evaluate", place.text, "--corpus", place.corpus)
-    assert_refused(result, "model: expected one of type agfn, deepmlf, deepmlf_av, pgf_net, got", "'bert'")
+    assert_refused(result, f"model: expected one of type {', '.join(MODELS)}, got", "'bert'")
 
 
 # compare

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from transformers import HfArgumentParser
 
+from hf_msa.models import MODELS
 from hf_msa.training import MsaTrainingArguments
 from hf_msa.training.recipe import Recipe, make_recipe, read_recipe
 from hf_msa.training.yaml_values import cast_value, read_options
@@ -133,7 +134,7 @@ def test_no_lora_stays_no_lora_however_often_a_recipe_is_read(tmp_path):
         ("streams: text", "streams: expected a list, got 'text'"),
         ("streams: [gaze]", r"streams: expected some of text, audio, visual, got \['gaze'\]"),
         ("streams: []", "streams: expected some of"),
-        ("model_type: bert", "model_type: expected one of agfn, deepmlf, deepmlf_av, pgf_net, got 'bert'"),
+        ("model_type: bert", f"model_type: expected one of {', '.join(MODELS)}, got 'bert'"),
         ("model: [use_gate]", r"model: expected a mapping, got \['use_gate'\]"),
         ("model: {use_gate: 1}", "model.use_gate: expected bool, got 1"),
         ("model: {gate_type: wide}", "model.gate_type: expected 'low_rank' or 'full', got 'wide'"),
