@@ -26,7 +26,7 @@ from transformers import CONFIG_MAPPING, PROCESSOR_MAPPING, AutoConfig, AutoMode
 from hf_msa.errors import MsaError
 from hf_msa.models import MsaPreTrainedModel
 from hf_msa.models.modeling_msa import evaluating
-from hf_msa.pretrained.checkpoint import check_model_type, check_place
+from hf_msa.pretrained.checkpoint import check_model_type, check_place, read_config
 
 from .baselines import FineTunedTextModel
 from .measurement import MIB, count_flops, peak_mib, time_in_turns
@@ -48,12 +48,12 @@ def load_for_benchmark(name_or_path: str | Path) -> MsaPreTrainedModel:
     auto = AutoModelForSequenceClassification
     if name in CONFIG_MAPPING and not Path(name).exists():
         config = AutoConfig.for_model(name)
+        check_model_type(config, name)
         has_weights = False
     else:
         check_place("model", name)
-        config = AutoConfig.from_pretrained(name)
+        config = read_config(name)
         has_weights = not Path(name).is_file()
-    check_model_type(config, name)
     return (auto.from_pretrained(name) if has_weights else auto.from_config(config)).eval()
 
 

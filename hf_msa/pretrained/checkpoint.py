@@ -9,7 +9,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoProcessor, pipeline
 
-from hf_msa.errors import CheckpointError
+from hf_msa.errors import CheckpointError, MsaError
 from hf_msa.files import fresh_folder
 from hf_msa.models import MODELS
 
@@ -27,11 +27,7 @@ def load_checkpoint(name_or_path: str, revision: str | None = None, trust_remote
     """
     check_place("model", name_or_path)
     options = {"revision": revision, "trust_remote_code": trust_remote_code or None}
-    try:
-        config = AutoConfig.from_pretrained(name_or_path, **options)
-    except StrictDataclassError as error:
-        raise CheckpointError(f"{name_or_path}: config.json: {' '.join(str(error).split())}") from error
-    check_model_type(config, name_or_path)
+    read_config(name_or_path, **options)
     model = AutoModelForSequenceClassification.from_pretrained(name_or_path, **options)
     try:
         processor = AutoProcessor.from_pretrained(name_or_path, **options)
@@ -99,6 +95,26 @@ def load_pipeline(name_or_path: str, revision: str | None = None, trust_remote_c
     )
 
 
+def read_config(name_or_path: str, **options: Any) -> Any:
+    """Return the configuration of a checkpoint of this package.
+
+    Args:
+        name_or_path: Folder or repository, or the path of a config.json.
+        options: Of `AutoConfig.from_pretrained`.
+
+    Raises:
+        CheckpointError: When it describes no model of this package, or none at all.
+    """
+    try:
+        config = AutoConfig.from_pretrained(name_or_path, **options)
+    except MsaError:
+        raise
+    except (StrictDataclassError, ValueError) as error:
+        raise CheckpointError(f"{name_or_path}: config.json: {' '.join(str(error).split())}") from error
+    check_model_type(config, name_or_path)
+    return config
+
+
 def check_model_type(config: Any, name: str) -> None:
     """Refuse a checkpoint of another package.
 
@@ -161,5 +177,6 @@ __all__ = [
     "load_checkpoint",
     "load_pipeline",
     "names_folder",
+    "read_config",
     "save_checkpoint",
 ]

@@ -12,6 +12,7 @@ from hf_msa.costs.measurement import peak_mib
 from hf_msa.costs.random_batch import make_batch
 from hf_msa.costs.speed import benchmark, load_for_benchmark
 from hf_msa.costs.speed_result import BenchmarkResult
+from hf_msa.errors import CheckpointError
 from hf_msa.models import MODELS, PGFNetConfig, PGFNetForSequenceClassification
 
 WIDTH, INNER, LAYERS = 24, 40, 2
@@ -294,7 +295,10 @@ def test_another_model_is_refused(tmp_path):
     BertModel(BertConfig(hidden_size=4, num_hidden_layers=1, num_attention_heads=1, vocab_size=9)).save_pretrained(
         tmp_path
     )
-    with pytest.raises(ValueError, match=f"expected one of type {', '.join(MODELS)}"):
+    with pytest.raises(CheckpointError, match=f"expected one of type {', '.join(MODELS)}"):
+        load_for_benchmark(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"config\.json: Unrecognized model"):
         load_for_benchmark(tmp_path)
 
 
