@@ -1,5 +1,6 @@
 """The pipeline: features of an utterance in, score and label out. It travels with every checkpoint."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,7 +40,8 @@ class MsaPipeline(Pipeline):
     Returns:
         `{"score", "label"}`. In a regression the score is in the units of the labels, and the label is "negative",
         "neutral" or "positive": neutral is the middle one of seven equal grades of `label_range`, +-0.5 for (-3, 3);
-        None where the model has no range. With classes the score is the probability of the label.
+        None where the model has no range or the score is no number. With classes the score is the probability of the
+        label.
         With `explain=True` also `shares` of text, audio and visual, and `words`, a list of `{"word", "text_share"}`,
         where the model has a share per word.
     """
@@ -119,9 +121,11 @@ class MsaPipeline(Pipeline):
         if config.num_labels > 1:
             probabilities = torch.softmax(logits, dim=-1)
             best = int(probabilities.argmax())
+            if not math.isfinite(probabilities[best].item()):
+                return {"score": math.nan, "label": None}
             return {"score": probabilities[best].item(), "label": config.id2label[best]}
         score = logits[0].item()
-        if config.label_range is None:
+        if config.label_range is None or not math.isfinite(score):
             return {"score": score, "label": None}
         low, high = config.label_range
         middle, grade = (low + high) / 2, (high - low) / 6

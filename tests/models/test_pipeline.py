@@ -149,6 +149,14 @@ def test_classes_give_the_name_of_the_likeliest_and_its_probability(make_process
     assert result == {"score": pytest.approx(0.665241, abs=1e-6), "label": label}
 
 
+@pytest.mark.parametrize("fields", [{}, {"id2label": {0: "negative", 1: "neutral"}}], ids=["score", "classes"])
+def test_a_score_that_is_no_number_has_no_label(make_processor, fields):
+    bias = [math.nan] * len(fields.get("id2label", [0]))
+    result = MsaPipeline(model=tiny_model(bias=bias, **fields), processor=make_processor())({"text": TEXT})
+    assert math.isnan(result["score"])
+    assert result["label"] is None
+
+
 # Explanations
 
 
