@@ -1,3 +1,4 @@
+import gc
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 
 import pytest
@@ -73,3 +74,11 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(num_threads)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def little_garbage():
+    """Let the collections that end every training look at what a test left, and not at all of transformers."""
+    gc.freeze()
+    yield
+    gc.unfreeze()

@@ -22,7 +22,7 @@ def run(*arguments, cwd):
 
 @pytest.mark.slow
 def test_train_then_predict_with_plain_transformers(tmp_path):
-    trained = run(ROOT / "examples/2_train.py", tmp_path / "trained", 1, cwd=tmp_path)
+    trained = run(ROOT / "examples/2_train.py", tmp_path / "trained", 0.1, cwd=tmp_path)
     assert "test_mae" in trained
     predicted = run(ROOT / "examples/1_predict.py", tmp_path / "trained", cwd=tmp_path)
     assert predicted.count("shares:") == 2

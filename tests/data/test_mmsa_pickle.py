@@ -384,6 +384,7 @@ def composite():
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.corpus
 @pytest.mark.parametrize("with_tokenizer", [True, False])
 def test_the_composite_corpus_comes_back_exactly_through_the_processor(composite, with_tokenizer):

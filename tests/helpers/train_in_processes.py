@@ -1,6 +1,8 @@
 """Train in as many processes as `torchrun` starts, each with a folder of its own; see test_trainer_distributed.py.
 
-torchrun --nproc_per_node 2 train_in_processes.py FOLDER BATCH_SIZE_PER_PROCESS KIND
+torchrun --nproc_per_node 2 train_in_processes.py FOLDER BATCH_SIZE_PER_PROCESS
+
+Every kind of model is trained, one after the other, in a folder of its name.
 """
 
 import os
@@ -10,7 +12,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 from tiny_corpus import tiny_dataset, weights
-from tiny_kinds import fixed_directions, trainer_of
+from tiny_kinds import KINDS, fixed_directions, trainer_of
 from torch import distributed
 
 
@@ -28,5 +30,6 @@ def train(folder, batch_size, rank, kind):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    train(Path(sys.argv[1]), int(sys.argv[2]), int(os.environ["RANK"]), sys.argv[3])
+    for each in KINDS:
+        train(Path(sys.argv[1]) / each, int(sys.argv[2]), int(os.environ["RANK"]), each)
     distributed.destroy_process_group()

@@ -1,11 +1,14 @@
-"""Train with LoRA and dropout in a folder, going on where an earlier process died; see test_resume.py.
+"""Train with LoRA and dropout in processes that die, and in others that go on where they died; see test_resume.py.
 
-    python train_to_be_killed.py FOLDER [state | weights]
+    python train_to_be_killed.py FOLDER STEP
 
-Every step is told on standard output, with a digest of the weights. With a second argument the process kills itself
-while it writes that part of its second checkpoint.
+One process imports everything and forks the others. For each of WAYS, FOLDER/<way>/ then holds training/, which a
+process worked in until it died (after STEP, or amid that part of its second checkpoint) and another to the end, and in
+end.json and weights.safetensors what came of it.
 """
 
+import json
+import multiprocessing
 import os
 import signal
 import sys
@@ -20,20 +23,30 @@ from transformers import TrainerCallback, TrainerState
 from hf_msa.training import MsaTrainer, add_lora
 from hf_msa.training.run_folder import last_checkpoint
 
+WAYS = ("step", "weights", "state")
 SETTINGS = {"num_train_epochs": 9, "early_stopping_patience": 2, "learning_rates": {"classifier": 0.02}}
 
 
 class Steps(TrainerCallback):
-    """Keeps a digest of all weights after every step, and tells it if wanted."""
+    """Keeps a digest of all weights after every step."""
 
-    def __init__(self, tell=False):
-        self.tell, self.digests = tell, {}
+    def __init__(self):
+        self.digests = {}
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
         digest = sha256(b"".join(value.numpy().tobytes() for value in weights(model).values())).hexdigest()
         self.digests[state.global_step] = digest
-        if self.tell:
-            print(f"step {state.global_step} {digest}", flush=True)  # noqa: T201
+
+
+class DieAt(TrainerCallback):
+    """Dies after a step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def die_while_saving(part):
@@ -62,11 +75,34 @@ def make_trainer(folder, callbacks=()):
     return tiny_trainer(folder, model, callbacks=callbacks, **SETTINGS)
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    folder = Path(sys.argv[1])
-    if sys.argv[2:]:
-        die_while_saving(sys.argv[2])
-    trainer = make_trainer(folder / "training", [Steps(tell=True)])
+def train_and_die(folder, way, step):
+    """Train until the end that the way means."""
+    if way != "step":
+        die_while_saving(way)
+    make_trainer(folder / "training", [DieAt(step)] if way == "step" else []).train()
+
+
+def go_on(folder, died):
+    """Train to the end and write what came of it, beside how the process before ended and what it left."""
+    left = sorted(path.name for path in (folder / "training").glob("checkpoint-*"))
+    steps = Steps()
+    trainer = make_trainer(folder / "training", [steps])
     trainer.train(resume_from_checkpoint=last_checkpoint(folder / "training"))
     safetensors.torch.save_file(weights(trainer.model), folder / "weights.safetensors")
+    (folder / "end.json").write_text(json.dumps({"died": died, "left": left, "digests": steps.digests}))
+
+
+def in_a_process(function, *arguments):
+    """Call the function in a process of its own and return how that ended."""
+    process = multiprocessing.get_context("fork").Process(target=function, args=arguments)
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for each in WAYS:
+        place = Path(sys.argv[1]) / each
+        if in_a_process(go_on, place, in_a_process(train_and_die, place, each, int(sys.argv[2]))):
+            sys.exit(f"expected a run that was killed ({each}) to go on")

@@ -109,7 +109,7 @@ def plain_rows(number):
 def test_the_whole_path(text_models, command, commands, hub, online, tmp_path):
     def training(model_type):
         recipe = ROOT / "examples" / "configs" / f"{model_type}_sample.yaml"
-        settings = ["num_train_epochs=1", "seeds=[1111]", f"text_model={text_models[model_type]}"]
+        settings = ["max_steps=3", "measure_train=false", "seeds=[1111]", f"text_model={text_models[model_type]}"]
         options = [part for setting in [*settings, *SMALLER.get(model_type, [])] for part in ("--set", setting)]
         return ["train", recipe, "--output", tmp_path / model_type, *options]
 
