@@ -63,8 +63,8 @@ def read_utterances(path: Path) -> Iterator[Utterance]:
 
 def _read_line(line: bytes, folder: Path) -> dict[str, Any]:
     try:
-        fields = json.loads(line.decode("utf-8"))
-    except ValueError as error:
+        fields = json.loads(line.decode("utf-8-sig"))  # a first line of Windows has a mark
+    except (ValueError, RecursionError) as error:
         raise MsaError(f"expected a JSON object in UTF-8, got {error}") from error
     if not isinstance(fields, dict):
         raise MsaError(f"expected a JSON object, got {type(fields).__name__}")
@@ -78,8 +78,8 @@ def _load(folder: Path, stream: str, name: Any) -> np.ndarray:
     try:
         # Never pickled: a .npy from a stranger must not run code.
         array = np.load(folder / name, allow_pickle=False)
-    except (OSError, TypeError, ValueError) as error:
-        raise MsaError(f"{stream}: expected the path of a .npy file, got {error}") from error
+    except Exception as error:  # numpy lets through what its parsers of headers and archives raise
+        raise MsaError(f"{stream}: expected the path of a .npy file, got {name!r}: {error}") from error
     if not isinstance(array, np.ndarray):
         raise MsaError(f"{stream}: expected the path of a .npy file, got an archive, {name}")
     return array

@@ -337,7 +337,7 @@ class MsaProcessor(ProcessorMixin):
         if truncation is not True and truncation != "longest_first":
             raise MsaError(f"truncation: expected True, since the text model reads no longer text, got {truncation!r}")
         num_special = self.tokenizer.num_special_tokens_to_add()
-        if max_length is not None and max_length <= num_special:
+        if max_length is not None and (not isinstance(max_length, int) or max_length <= num_special):
             raise MsaError(f"max_length: expected more than the {num_special} special tokens, got {max_length!r}")
         return padding
 
@@ -408,6 +408,10 @@ def _read_text(entry: Any, row: int) -> str:
         return ""
     if not isinstance(entry, str):
         raise MsaError(f"text[{row}]: expected a string or None, got {entry!r}")
+    if any("\ud800" <= sign <= "\udfff" for sign in entry):
+        raise MsaError(
+            f"text[{row}]: expected Unicode, got half of a surrogate pair in {entry!r}; decode it as UTF-16"
+        )
     # Only space is as good as nothing, but some tokenizers make tokens of it.
     return entry if entry.strip() else ""
 

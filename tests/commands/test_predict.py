@@ -101,6 +101,34 @@ def test_wrong_lines_are_named_at_the_end_and_cost_no_other(checkpoint, tmp_path
     assert [json.loads(line)["id"] for line in output.read_text().splitlines()] == [0, 1, 3, 4, 5, 6, 8]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"text": "\\ud800 it"}',
+        b"[" * 100_000,
+        *(b'{"audio": "%s.npy"}' % name for name in (b"empty", b"zip", b"head")),
+    ],
+    ids=["surrogate", "depth", "empty array", "broken archive", "broken header"],
+)
+def test_a_line_or_an_array_that_no_parser_can_read_costs_no_other(checkpoint, tmp_path, line):
+    header = b"{'descr': '<f4', 'shape'"
+    (tmp_path / "empty.npy").write_bytes(b"")
+    (tmp_path / "zip.npy").write_bytes(b"PK\x03\x04broken")
+    (tmp_path / "head.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    path = write(tmp_path, [{"text": "it"}] * 2)
+    path.write_bytes(line + b"\n" + path.read_bytes())
+    result = run(checkpoint, path, "--json")
+    assert result.exit_code == 3
+    assert [json.loads(score)["line"] for score in result.stdout.splitlines()] == [2, 3]
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_byte_order_mark_before_the_first_line_is_not_part_of_it(checkpoint, tmp_path):
+    path = write(tmp_path, [{"text": "it"}])
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert run(checkpoint, path, "--json").exit_code == 0
+
+
 def test_strict_stops_at_the_first_wrong_line(checkpoint, tmp_path):
     path = write(tmp_path, [{"text": "it"}] * 3, wrong=(2, 3))
     result = run(checkpoint, path, "--json", "--strict")

@@ -87,6 +87,8 @@ def test_frames_are_cut_with_their_words(processor):
         ({"truncation": False}, "truncation: expected True, .* got False"),
         ({"truncation": "only_first"}, "truncation: .*'only_first'"),
         ({"max_length": 2}, "max_length: expected more than the 2 special tokens, got 2"),
+        ({"max_length": "16"}, "max_length: expected more than the 2 special tokens, got '16'"),
+        ({"max_length": 16.5}, "max_length: expected more than the 2 special tokens, got 16.5"),
     ],
 )
 def test_what_would_give_no_batch_is_refused_in_one_line(processor, keywords, message):
