@@ -77,7 +77,8 @@ def _read_line(line: bytes, folder: Path) -> dict[str, Any]:
 def _load(folder: Path, stream: str, name: Any) -> np.ndarray:
     try:
         # Never pickled: a .npy from a stranger must not run code.
-        array = np.load(folder / name, allow_pickle=False)
+        with (folder / name).open("rb") as file:  # by itself numpy leaves a file that it cannot read open
+            array = np.load(file, allow_pickle=False)
     except Exception as error:  # numpy lets through what its parsers of headers and archives raise
         raise MsaError(f"{stream}: expected the path of a .npy file, got {name!r}: {error}") from error
     if not isinstance(array, np.ndarray):
