@@ -1,31 +1,31 @@
 """The examples, run as a user runs them."""
 
-import os
 import re
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
 import pytest
+import warm_processes
 
 ROOT = Path(__file__).parents[1]
 
 
-def run(*arguments, cwd):
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(
-        [sys.executable, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def in_one_process(scripts):
+    """Run the scripts one after the other, as the command line would."""
+    for name, *arguments in scripts:
+        sys.argv = [name, *map(str, arguments)]
+        runpy.run_path(str(ROOT / "examples" / name), run_name="__main__")
 
 
 @pytest.mark.slow
 def test_train_then_predict_with_plain_transformers(tmp_path):
-    trained = run(ROOT / "examples/2_train.py", tmp_path / "trained", 0.1, cwd=tmp_path)
-    assert "test_mae" in trained
-    predicted = run(ROOT / "examples/1_predict.py", tmp_path / "trained", cwd=tmp_path)
-    assert predicted.count("shares:") == 2
+    scripts = [("2_train.py", tmp_path / "trained", 0.1), ("1_predict.py", tmp_path / "trained")]
+    code = warm_processes.run(in_one_process, scripts, output=tmp_path / "printed")
+    assert code == 0, (tmp_path / "printed.err").read_text()
+    printed = (tmp_path / "printed.out").read_text()
+    assert "test_mae" in printed
+    assert printed.count("shares:") == 2
 
 
 def test_every_example_and_upload_script_is_short_enough_to_read_at_once():

@@ -7,16 +7,23 @@ from hub_store import READER, STRANGER, WRITER, User
 from huggingface_hub import HfApi, close_session, constants, hf_api
 
 
-@pytest.fixture
-def hub():
-    """Return a server that knows three users."""
+@pytest.fixture(scope="session")
+def hub_server():
+    """Return the one server of all tests."""
     with HubServer() as server:
-        server.store.users |= {
-            WRITER: User("user", ("lab",)),
-            READER: User("user", can_write=False),
-            STRANGER: User("stranger"),
-        }
         yield server
+
+
+@pytest.fixture
+def hub(hub_server):
+    """Return a server that knows three users and nothing else."""
+    hub_server.forget()
+    hub_server.store.users |= {
+        WRITER: User("user", ("lab",)),
+        READER: User("user", can_write=False),
+        STRANGER: User("stranger"),
+    }
+    return hub_server
 
 
 @pytest.fixture

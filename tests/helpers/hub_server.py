@@ -77,11 +77,15 @@ class _Protocol(H11Protocol):
 class HubServer:
     """The server in a thread of its own, on a port of its own, from `with` to its end."""
 
-    def __init__(self, part_size: int = 10**9) -> None:
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Know nobody and hold nothing, as at first."""
         self.store = Store()
         self.faults: list[Fault] = []
         self.requests: list[Seen] = []
-        self.part_size = part_size
+        self.part_size = 10**9
         self._parts: dict[tuple[str, int], bytes] = {}
 
     def __enter__(self) -> "HubServer":

@@ -1,18 +1,9 @@
-"""Train in as many processes as `torchrun` starts, each with a folder of its own; see test_trainer_distributed.py.
-
-torchrun --nproc_per_node 2 train_in_processes.py FOLDER BATCH_SIZE_PER_PROCESS
-
-Every kind of model is trained, one after the other, in a folder of its name.
-"""
-
-import os
-import sys
-from pathlib import Path
+"""Train in one process or as one of several, each with a folder of its own; see test_trainer_distributed.py."""
 
 import safetensors.torch
 import torch
 from tiny_corpus import tiny_dataset, weights
-from tiny_kinds import KINDS, fixed_directions, trainer_of
+from tiny_kinds import fixed_directions, trainer_of
 from torch import distributed
 
 
@@ -28,8 +19,8 @@ def train(folder, batch_size, rank, kind):
     return trainer
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    for each in KINDS:
-        train(Path(sys.argv[1]) / each, int(sys.argv[2]), int(os.environ["RANK"]), each)
+def train_as(rank, folder, batch_size, kinds):
+    """Train every kind, one after the other, in a folder of its name, as the process that the environment says."""
+    for kind in kinds:
+        train(folder / kind, batch_size, rank, kind)
     distributed.destroy_process_group()

@@ -1,22 +1,15 @@
-"""Train with LoRA and dropout in processes that die, and in others that go on where they died; see test_resume.py.
+"""Train with LoRA and dropout in a process that dies, and in another that goes on where it died; see test_resume.py.
 
-    python train_to_be_killed.py FOLDER STEP
-
-One process imports everything and forks the others. For each of WAYS, FOLDER/<way>/ then holds training/, which a
-process worked in until it died (after STEP, or amid that part of its second checkpoint) and another to the end, and in
-end.json and weights.safetensors what came of it.
+FOLDER/training/ is what both work in: the first dies after a step, or amid a part of its second checkpoint.
 """
 
 import json
-import multiprocessing
 import os
 import signal
-import sys
 from hashlib import sha256
 from pathlib import Path
 
 import safetensors.torch
-import torch
 from tiny_corpus import tiny_model, tiny_trainer, weights
 from transformers import TrainerCallback, TrainerState
 
@@ -69,10 +62,10 @@ def die_while_saving(part):
     setattr(owner, name, write_or_die)
 
 
-def make_trainer(folder, callbacks=()):
+def make_trainer(folder, callbacks=(), **changes):
     """Return the trainer of a run with dropout everywhere."""
     model = add_lora(tiny_model(dropout=0.2), r=2)
-    return tiny_trainer(folder, model, callbacks=callbacks, **SETTINGS)
+    return tiny_trainer(folder, model, callbacks=callbacks, **SETTINGS | changes)
 
 
 def train_and_die(folder, way, step):
@@ -82,27 +75,10 @@ def train_and_die(folder, way, step):
     make_trainer(folder / "training", [DieAt(step)] if way == "step" else []).train()
 
 
-def go_on(folder, died):
-    """Train to the end and write what came of it, beside how the process before ended and what it left."""
-    left = sorted(path.name for path in (folder / "training").glob("checkpoint-*"))
+def go_on(folder):
+    """Train to the end and write what came of it."""
     steps = Steps()
     trainer = make_trainer(folder / "training", [steps])
     trainer.train(resume_from_checkpoint=last_checkpoint(folder / "training"))
     safetensors.torch.save_file(weights(trainer.model), folder / "weights.safetensors")
-    (folder / "end.json").write_text(json.dumps({"died": died, "left": left, "digests": steps.digests}))
-
-
-def in_a_process(function, *arguments):
-    """Call the function in a process of its own and return how that ended."""
-    process = multiprocessing.get_context("fork").Process(target=function, args=arguments)
-    process.start()
-    process.join()
-    return process.exitcode
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    for each in WAYS:
-        place = Path(sys.argv[1]) / each
-        if in_a_process(go_on, place, in_a_process(train_and_die, place, each, int(sys.argv[2]))):
-            sys.exit(f"expected a run that was killed ({each}) to go on")
+    (folder / "digests.json").write_text(json.dumps(steps.digests))

@@ -70,13 +70,12 @@ def command(hub, tmp_path):
 
 @pytest.fixture
 def commands(command, tmp_path):
-    """Return a runner of several commands of hf-msa in one process."""
+    """Return a runner of several commands of hf-msa and scripts in one process, which returns what they print."""
 
     def run(*lines):
         file = tmp_path / "commands.json"
         file.write_text(json.dumps([list(map(str, line)) for line in lines]))
-        done = command(COMMANDS, file)
-        assert done.returncode == 0, done.stderr[-4000:]
+        return output_of(command(COMMANDS, file))
 
     return run
 
@@ -106,30 +105,30 @@ def plain_rows(number):
 
 
 @pytest.mark.slow
-def test_the_whole_path(text_models, command, commands, hub, online, tmp_path):
+@pytest.mark.parametrize(
+    ("by_example", "by_command"),
+    [("pgf_net", ["deepmlf"]), pytest.param("late_fusion", ["agfn"], marks=pytest.mark.release)],
+)
+def test_the_whole_path(by_example, by_command, text_models, command, commands, hub, online, tmp_path):
     def training(model_type):
         recipe = ROOT / "examples" / "configs" / f"{model_type}_sample.yaml"
         settings = ["max_steps=3", "measure_train=false", "seeds=[1111]", f"text_model={text_models[model_type]}"]
         options = [part for setting in [*settings, *SMALLER.get(model_type, [])] for part in ("--set", setting)]
         return ["train", recipe, "--output", tmp_path / model_type, *options]
 
-    commands(*map(training, CLASSES))
-
-    # Publish, one by an example and the others by the command; the connection breaks once amid the weights.
+    # Train and publish, one by an example and the others by the command; the connection breaks once amid the weights.
+    model_types = [by_example, *by_command]
     hub.faults = [Fault("PUT /lfs", cut=1000)]
-    assert "'score'" in output_of(command(ROOT / "examples" / "4_publish.py", tmp_path / "pgf_net", "user/pgf_net"))
-    commit = hub.repository("user/pgf_net").at("main").sha
-    assert output_of(command(ROOT / "examples" / "1_predict.py", "user/pgf_net", commit)).count("shares:") == 2
-    hub.faults = [Fault("PUT /lfs", cut=1000)]
-    commands(
-        *(
-            ["publish", tmp_path / name, f"user/{name}", "--private", "--tag", "v1"]
-            for name in CLASSES
-            if name != "pgf_net"
-        )
+    printed = commands(
+        *map(training, model_types),
+        [ROOT / "examples" / "4_publish.py", tmp_path / by_example, f"user/{by_example}"],
+        *(["publish", tmp_path / name, f"user/{name}", "--private", "--tag", "v1"] for name in by_command),
+        [ROOT / "examples" / "1_predict.py", f"user/{by_example}", "main"],
     )
-    assert len(hub.seen("PUT /lfs")) > len(CLASSES)  # two of them twice
-    revisions = dict.fromkeys(CLASSES, "v1") | {"pgf_net": commit}
+    assert "'score'" in printed
+    assert printed.count("shares:") == 2
+    assert len(hub.seen("PUT /lfs")) > len(model_types)  # one of them twice
+    revisions = {by_example: hub.repository(f"user/{by_example}").at("main").sha} | dict.fromkeys(by_command, "v1")
     published = [f"user/{name}@{revision}" for name, revision in revisions.items()]
 
     # Load elsewhere; the download breaks once too.
@@ -141,14 +140,14 @@ def test_the_whole_path(text_models, command, commands, hub, online, tmp_path):
     # Train on there with a plain Trainer, and push again.
     trained = result(command(ELSEWHERE, FRESH, rows, "--train", tmp_path / "more", *published, path=""))
 
-    for model_type, name in CLASSES.items():
+    for model_type in model_types:
         repository = f"user/{model_type}"
         first, *_, last = hub.repository(repository).history()[1:]
         assert hub.repository(repository).private
         assert not [name for name in first.files if name.startswith(("seeds", "predictions"))]
         there, after = loaded[repository], trained[repository]
         classes = ("ForSequenceClassification", "Processor", "Model", "Config")
-        assert there["classes"] == [f"{name}{part}" for part in classes]
+        assert there["classes"] == [f"{CLASSES[model_type]}{part}" for part in classes]
         assert there["modules"] == []
         assert len(there["refused"]) == 2
         assert all(repository in error for error in there["refused"])

@@ -15,6 +15,8 @@ from hf_msa.data import named
 from hf_msa.data.sample_corpus import load_sample_corpus
 from hf_msa.training import read_recipe, train_recipe
 
+pytestmark = pytest.mark.slow
+
 RECIPES = sorted((Path(__file__).parents[2] / "examples" / "configs").glob("*.yaml"))
 # The language models of DeepMLF's recipes: family and number of blocks, among which fusion layers are counted.
 DECODERS = {

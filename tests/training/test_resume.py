@@ -1,23 +1,19 @@
 """A run that was stopped anywhere and goes on ends where one that was not stopped ends, bit for bit."""
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
+import warm_processes
 from tiny_corpus import tiny_dataset, tiny_trainer, weights
-from train_to_be_killed import WAYS, Steps, make_trainer
+from train_to_be_killed import WAYS, Steps, go_on, make_trainer, train_and_die
 from transformers import TrainerCallback
 
 from hf_msa.training.run_folder import last_checkpoint
 
-SCRIPT = Path(__file__).parents[1] / "helpers" / "train_to_be_killed.py"
 STEPS_PER_EPOCH = 4  # 32 rows in batches of 8
 
 
@@ -52,7 +48,7 @@ def whole_run(tmp_path_factory):
     return steps.digests, trainer.state, weights(trainer.model)
 
 
-@pytest.mark.parametrize("step", [2, 13])
+@pytest.mark.parametrize("step", [pytest.param(2, marks=pytest.mark.slow), 13])
 def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path, whole_run, step):
     digests, state, expected = whole_run
     with pytest.raises(StoppedError):
@@ -106,7 +102,7 @@ def test_a_resumed_run_remembers_how_long_it_waited_for_a_better_epoch(tmp_path)
 
 
 def test_the_state_is_what_a_checkpoint_is_finished_with(tmp_path):
-    make_trainer(tmp_path).train()
+    make_trainer(tmp_path, num_train_epochs=1).train()
     for folder in tmp_path.glob("checkpoint-*"):
         times = {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
         assert times["trainer_state.json"] == max(times.values())
@@ -128,35 +124,18 @@ def test_there_is_no_last_checkpoint_where_nothing_was_saved(tmp_path):
     assert last_checkpoint(tmp_path / "nowhere") is None
 
 
-@pytest.fixture(scope="module")
-def killed_runs(tmp_path_factory, whole_run):
-    """Return the folder in which processes were killed and others went on, and the step after which one was."""
-    folder = tmp_path_factory.mktemp("killed")
-    at = random.Random(0).randrange(2 * STEPS_PER_EPOCH + 1, len(whole_run[0]))
-    places = os.pathsep.join([str(SCRIPT.parent), str(SCRIPT.parents[2])])
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(folder), str(at)],
-        env=os.environ | {"PYTHONPATH": places, "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return folder, at
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
-def test_a_killed_run_goes_on_to_the_same_weights(killed_runs, whole_run, way):
+def test_a_killed_run_goes_on_to_the_same_weights(tmp_path, whole_run, way):
     digests, _, expected = whole_run
-    folder, at = killed_runs
-    end = json.loads((folder / way / "end.json").read_text())
-    assert end["died"] == -signal.SIGKILL
+    at = random.Random(0).randrange(2 * STEPS_PER_EPOCH + 1, len(digests))
+    assert warm_processes.run(train_and_die, tmp_path, way, at) == -signal.SIGKILL
     saved = (at - 1) // STEPS_PER_EPOCH * STEPS_PER_EPOCH
     if way != "step":  # amid the second checkpoint
-        assert end["left"] == ["checkpoint-4", "checkpoint-8"]
+        assert {path.name for path in (tmp_path / "training").glob("checkpoint-*")} == {"checkpoint-4", "checkpoint-8"}
         saved = STEPS_PER_EPOCH
-    assert {int(step): digest for step, digest in end["digests"].items()} == {
+    assert warm_processes.run(go_on, tmp_path) == 0
+    assert {int(step): digest for step, digest in json.loads((tmp_path / "digests.json").read_text()).items()} == {
         step: digest for step, digest in digests.items() if step > saved
     }
-    assert_bit_equal(safetensors.torch.load_file(folder / way / "weights.safetensors"), expected)
+    assert_bit_equal(safetensors.torch.load_file(tmp_path / "weights.safetensors"), expected)

@@ -1,17 +1,13 @@
 """Two processes on CPUs train as one, and only the first writes."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+import socket
 
 import pytest
 import safetensors.torch
 import torch
+import warm_processes
 from tiny_kinds import KINDS
-from train_in_processes import train
-
-SCRIPT = Path(__file__).parents[1] / "helpers" / "train_in_processes.py"
+from train_in_processes import train, train_as
 
 
 @pytest.fixture(scope="module")
@@ -20,16 +16,17 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     for kind in KINDS:
         (folder / kind).mkdir()
-    places = os.pathsep.join(map(str, (SCRIPT.parent, SCRIPT.parents[2])))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    done = subprocess.run(
-        [*launch, str(SCRIPT), str(folder), "16"],
-        env=os.environ | {"PYTHONPATH": places, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    processes = []
+    for rank in range(2):
+        environment = shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+        processes.append(warm_processes.start(train_as, rank, folder, 16, KINDS, environment=environment))
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
     return folder
 
 
