@@ -131,8 +131,9 @@ def find_words(text: str, words: list[Word], row: int = 0) -> list[tuple[int, in
 
 
 def _letters(text: str) -> list[str]:
-    # Letter by letter the same as at once, which `lower` is not: it knows where a Greek word ends.
-    folded = unicodedata.normalize("NFKD", text).casefold()
+    # Letter by letter the same as at once, which `lower` is not: it knows where a Greek word ends. Turkish has an i
+    # without a dot, whose capital is the I of everybody else.
+    folded = unicodedata.normalize("NFKD", text).casefold().replace("\u0131", "i")
     return [letter for letter in unicodedata.normalize("NFKD", folded) if letter.isalnum()]
 
 
