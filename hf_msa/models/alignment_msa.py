@@ -35,6 +35,10 @@ def read_words(words: Any, row: int = 0) -> list[Word]:
     try:
         if isinstance(words, dict) and "chunks" in words:
             words = words["chunks"]
+        if isinstance(words, dict) and "word" not in words:
+            raise ValueError("no words")
+        if isinstance(words, (str, bytes)):
+            raise TypeError("a text")
         if isinstance(words, dict):
             words = [dict(zip(words, values, strict=True)) for values in zip(*words.values(), strict=True)]
         words = list(words)
