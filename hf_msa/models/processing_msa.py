@@ -432,7 +432,7 @@ def _as_column(name: str, values: Any) -> list[Any] | None:
     """Return what stands for every row as a list: a Series of pandas is indexed by its labels, not by the rows."""
     if values is None:
         return None
-    is_many = hasattr(values, "__len__") and hasattr(values, "__getitem__") and getattr(values, "ndim", 1)
+    is_many = hasattr(values, "__len__") and hasattr(values, "__getitem__") and getattr(values, "ndim", None) != 0
     if not is_many or isinstance(values, (str, bytes, Mapping)):
         remedy = "; list(...) makes one of it" if isinstance(values, Iterator) else ""
         raise MsaError(f"{name}: expected a list with an entry per row, got {type(values).__name__}{remedy}")

@@ -128,11 +128,8 @@ def test_a_column_without_an_entry_per_row_is_one_line(unaligned, name, given):
 
 
 def test_the_columns_of_a_table_are_read_by_row_whatever_their_index(unaligned):
-    table = pd.DataFrame(
-        {"text": [TEXT, "it"], "audio": [AUDIO, AUDIO * 2], "speaker": ["ann", "bob"], "rate": [1.0, 2.0]},
-        index=[7, 9],
-    )
-    batch = unaligned(table["text"], table["audio"], speaker=table["speaker"], audio_rate=table["rate"])
+    columns = {"text": [TEXT, "it"], "audio": [AUDIO, AUDIO * 2], "speaker": ["ann", "bob"], "audio_rate": [1.0, 2.0]}
+    batch = unaligned(**dict(pd.DataFrame(columns, index=[7, 9])))
     assert_same(batch, unaligned([TEXT, "it"], [AUDIO, AUDIO * 2]))
 
 
