@@ -91,7 +91,7 @@ class MsaPipeline(Pipeline):
             raise MsaError(f"pipeline: unknown key(s) {names}; {hint}")
         if all(input_.get(stream) is None for stream in STREAMS):
             given = ", ".join(input_) or "an empty mapping"
-            raise MsaError(f"batch: expected text, audio or visual, got none of them but {given}")
+            raise MsaError(f"batch: expected text, audio or visual in every row, got none but {given}")
         batch = self.processor(
             **{key: input_.get(key) for key in ("audio_features", "visual_features")},
             **{key: None if input_.get(key) is None else [input_[key]] for key in _INPUT_KEYS[:7]},

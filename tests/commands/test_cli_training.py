@@ -320,6 +320,21 @@ def test_evaluate_refuses_options_that_cannot_be_meant(place, option, message):
     assert_refused(run("evaluate", place.run, "--corpus", place.corpus, "--set", option), message)
 
 
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("command", ["evaluate", "robustness"])
+def test_a_corpus_in_a_language_that_the_model_does_not_know_is_one_line(place, tmp_path, command):
+    content = corpus_content()
+    content["test"]["raw_text"] = ["\u7535\u5f71"] * SIZES["test"]
+    corpus = write_corpus(tmp_path / "foreign.pkl", content)
+    result = run(command, place.run, "--corpus", corpus, *(["--strength", 1] if command == "robustness" else []))
+    assert result.exit_code == 0
+    lines = [line for line in result.stderr.splitlines() if "tokenizer" in line]
+    assert lines == [
+        "hf-msa: warning: test: text: expected words that the text model's tokenizer knows, got 100% of 14 tokens "
+        "that it does not ([UNK]); take a text model of this language and script"
+    ]
+
+
 def test_evaluate_reads_options_as_yaml(place):
     result = run("evaluate", place.run, "--corpus", place.corpus, "--set", "label_range=[-3, 3]", "--json")
     assert json.loads(result.stdout) == read_results(place.run).runs[0].metrics["test"]

@@ -260,7 +260,7 @@ def test_an_unknown_argument_is_an_error_that_names_it(pipe):
     ids=str,
 )
 def test_an_input_without_any_stream_is_an_error(pipe, row, found):
-    message = f"^batch: expected text, audio or visual, got none of them but {found}$"
+    message = f"^batch: expected text, audio or visual in every row, got none but {found}$"
     with pytest.raises(ValueError, match=message):
         pipe(row)
     with pytest.raises(ValueError, match="batch: expected text, audio or visual in every row, got none in row 0"):
