@@ -38,7 +38,7 @@ def evaluate_checkpoint(
     rows = open_split(corpus, split, corpus_options)
     model, processor = load_checkpoint(name_or_path, revision=revision, trust_remote_code=trust_remote_code)
     check_dataset(split, rows, model.config, processor.streams)
-    KnownText(processor).read(rows["text"][:]).warn(split)
+    KnownText(processor).read_rows(rows).warn(split)
     return score_predictions(predict_rows(model, processor, rows, report=report), model.config)
 
 

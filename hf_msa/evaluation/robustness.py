@@ -167,7 +167,7 @@ def measure_robustness(
     for seed in results.runs:
         model, processor = load_checkpoint(str(Path(run) / seed.checkpoint))
         if seed is results.runs[0]:  # all of a run have one tokenizer
-            KnownText(processor).read(rows["text"][:]).warn(split)
+            KnownText(processor).read_rows(rows).warn(split)
         gated, title = model.config.has_gates, f"{results.name}, seed {seed.seed}"
         passes.append(
             run_under_noise(

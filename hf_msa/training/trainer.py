@@ -96,8 +96,8 @@ class MsaTrainer(Trainer):
         for name, dataset in (("train_dataset", train_dataset), ("eval_dataset", eval_dataset)):
             if isinstance(dataset, Dataset):
                 check_dataset(name, dataset, config, processing_class.streams)
-                if self.is_world_process_zero() and "text" in dataset.column_names:
-                    KnownText(processing_class).read(dataset["text"][:]).warn(name)
+                if self.is_world_process_zero():
+                    KnownText(processing_class).read_rows(dataset).warn(name)
         self._refuse_what_means_nothing(config, processing_class.streams)
         self.label_smoother = None  # it would leave out what a model's loss holds beside the cross-entropy
         if compute_metrics is None:
