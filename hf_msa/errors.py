@@ -5,7 +5,7 @@ The command line prints such an error as one line; any other error is a bug of o
 
 from collections.abc import Sequence
 
-from .models.errors_msa import MsaError
+from .models.errors_msa import MsaError, MsaWarning
 
 
 class CorpusError(MsaError):
@@ -34,10 +34,6 @@ class PublishError(MsaError):
 
 class MissingLibraryError(MsaError, ModuleNotFoundError):
     """A library is not installed that only a part of the package needs; the message says which extra brings it."""
-
-
-class MsaWarning(UserWarning):
-    """What a user should know of a run that goes on; every warning of this package is one."""
 
 
 __all__ = [

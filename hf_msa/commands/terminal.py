@@ -1,11 +1,12 @@
 """What every command does the same way: errors as one line, JSON for machines, a quiet terminal."""
 
+import contextlib
 import functools
 import json
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, TextIO
 
 import typer
@@ -34,7 +35,8 @@ def clear_errors(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
         try:
-            command(*args, **kwargs)
+            with _warnings_as_lines():
+                command(*args, **kwargs)
         except (typer.Exit, typer.Abort, BrokenPipeError):  # the last is `| head`, of which typer makes a quiet end
             raise
         except KeyboardInterrupt as error:
@@ -56,6 +58,23 @@ def clear_errors(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+@contextlib.contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Show warnings of ours as one line; those of others as they come."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_line(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+            # By name, as errors: code that came with a checkpoint brings a class of its own.
+            if category.__name__ == "MsaWarning":
+                print_warning(str(message))
+            else:
+                show(message, category, *rest, **more)
+
+        warnings.showwarning = show_line
+        yield
+
+
 def is_users_to_mend(error: BaseException) -> bool:
     """Return whether an error is a user's mistake, or says what the system or the Hub could not do.
 
@@ -69,10 +88,19 @@ def is_users_to_mend(error: BaseException) -> bool:
 
 def print_error(message: str) -> None:
     """Print one line on standard error."""
+    _print_line(message, "bold red")
+
+
+def print_warning(message: str) -> None:
+    """Print one line on standard error, of a run that goes on."""
+    _print_line(f"warning: {message}", "yellow")
+
+
+def _print_line(message: str, style: str) -> None:
     from rich.console import Console
 
     line = " ".join(message.split())
-    Console(stderr=True, soft_wrap=True).print(f"hf-msa: {line}", style="bold red", markup=False, highlight=False)
+    Console(stderr=True, soft_wrap=True).print(f"hf-msa: {line}", style=style, markup=False, highlight=False)
 
 
 def print_text(text: str) -> None:
@@ -117,5 +145,6 @@ __all__ = [
     "print_error",
     "print_json",
     "print_text",
+    "print_warning",
     "quiet",
 ]

@@ -21,6 +21,7 @@ import pyarrow as pa
 from datasets import Array2D, Features, List, Value
 
 from hf_msa.errors import CorpusError
+from hf_msa.models.frames_msa import content_of
 from hf_msa.models.streams_msa import FRAME_STREAMS
 
 SPLITS = ("train", "valid", "test")
@@ -103,7 +104,7 @@ class OpenCorpus:
                     f"{self.name}: {split}: {stream}: expected {dim} columns per frame, got {frames_TF.shape[1]} "
                     f"for {row['id']!r}"
                 )
-            if (content := _content(frames_TF)) != "values":
+            if (content := content_of(frames_TF)) != "values":
                 if dim and content != "nothing":
                     self.repairs[f"utterances_with_{stream}_of_{content}"] += 1
                 if dim:
@@ -262,15 +263,6 @@ def _table(rows: Sequence[Mapping[str, Any]], features: Features) -> pa.Table:
         for name, type_ in zip(schema.names, schema.types, strict=True)
     ]
     return pa.Table.from_arrays(columns, schema=schema)
-
-
-def _content(frames_TF: np.ndarray) -> str:
-    """Return what a stream holds: nothing, zeros, nan (no finite value but zeros), or values."""
-    if not frames_TF.size:
-        return "nothing"
-    if not frames_TF.any():
-        return "zeros"
-    return "values" if (np.isfinite(frames_TF) & (frames_TF != 0)).any() else "nan"
 
 
 def _stream_column(arrays: Sequence[np.ndarray], type_: Any) -> pa.ExtensionArray:

@@ -75,10 +75,16 @@ def _read_line(line: bytes, folder: Path) -> dict[str, Any]:
 
 
 def _load(folder: Path, stream: str, name: Any) -> np.ndarray:
+    if not isinstance(name, str) or not name:
+        raise MsaError(f"{stream}: expected the path of a .npy file, got {name!r}")
     try:
         # Never pickled: a .npy from a stranger must not run code.
         with (folder / name).open("rb") as file:  # by itself numpy leaves a file that it cannot read open
             array = np.load(file, allow_pickle=False)
+    except OSError as error:
+        raise MsaError(
+            f"{stream}: expected the path of a .npy file, got {name!r}: {error.strerror or error}"
+        ) from error
     except Exception as error:  # numpy lets through what its parsers of headers and archives raise
         raise MsaError(f"{stream}: expected the path of a .npy file, got {name!r}: {error}") from error
     if not isinstance(array, np.ndarray):

@@ -3,6 +3,7 @@
 from typing import Any
 
 from hf_msa.data.checks import check_dataset
+from hf_msa.data.known_text import KnownText
 from hf_msa.data.named import open_split
 from hf_msa.pretrained.checkpoint import load_checkpoint
 from hf_msa.progress import Report, ignore
@@ -37,6 +38,7 @@ def evaluate_checkpoint(
     rows = open_split(corpus, split, corpus_options)
     model, processor = load_checkpoint(name_or_path, revision=revision, trust_remote_code=trust_remote_code)
     check_dataset(split, rows, model.config, processor.streams)
+    KnownText(processor).read_rows(rows).warn(split)
     return score_predictions(predict_rows(model, processor, rows, report=report), model.config)
 
 

@@ -13,6 +13,7 @@ from transformers import AutoConfig
 
 from hf_msa.data.checks import check_dataset
 from hf_msa.data.fingerprint import corpus_sha256
+from hf_msa.data.known_text import KnownText
 from hf_msa.data.named import check_split, open_corpus
 from hf_msa.errors import MsaError, MsaWarning
 from hf_msa.pretrained.checkpoint import load_checkpoint
@@ -165,6 +166,8 @@ def measure_robustness(
     passes, gates, spaces = [], [], []
     for seed in results.runs:
         model, processor = load_checkpoint(str(Path(run) / seed.checkpoint))
+        if seed is results.runs[0]:  # all of a run have one tokenizer
+            KnownText(processor).read_rows(rows).warn(split)
         gated, title = model.config.has_gates, f"{results.name}, seed {seed.seed}"
         passes.append(
             run_under_noise(

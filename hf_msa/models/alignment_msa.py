@@ -35,6 +35,10 @@ def read_words(words: Any, row: int = 0) -> list[Word]:
     try:
         if isinstance(words, dict) and "chunks" in words:
             words = words["chunks"]
+        if isinstance(words, dict) and "word" not in words:
+            raise ValueError("no words")
+        if isinstance(words, (str, bytes)):
+            raise TypeError("a text")
         if isinstance(words, dict):
             words = [dict(zip(words, values, strict=True)) for values in zip(*words.values(), strict=True)]
         words = list(words)
@@ -131,8 +135,9 @@ def find_words(text: str, words: list[Word], row: int = 0) -> list[tuple[int, in
 
 
 def _letters(text: str) -> list[str]:
-    # Letter by letter the same as at once, which `lower` is not: it knows where a Greek word ends.
-    folded = unicodedata.normalize("NFKD", text).casefold()
+    # Letter by letter the same as at once, which `lower` is not: it knows where a Greek word ends. Turkish has an i
+    # without a dot, whose capital is the I of everybody else.
+    folded = unicodedata.normalize("NFKD", text).casefold().replace("\u0131", "i")
     return [letter for letter in unicodedata.normalize("NFKD", folded) if letter.isalnum()]
 
 

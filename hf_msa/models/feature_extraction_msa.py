@@ -8,6 +8,8 @@ Shapes: B batch, L text length, T frames, F raw feature size.
 
 import contextlib
 import math
+import operator
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -17,10 +19,12 @@ from torch import Tensor
 from transformers import BatchFeature, FeatureExtractionMixin
 
 from .alignment_msa import Interval, align_frames
-from .errors_msa import MsaError
-from .frames_msa import normalise_frames
+from .errors_msa import MsaError, MsaWarning
+from .frames_msa import content_of, normalise_frames
 from .streams_msa import FRAME_STREAMS
 
+# What `audio_features` and `visual_features` may say.
+_FEATURE_KEYS = ("name", "version", "columns", "rate")
 # What transformers writes beside the fields.
 _TRANSFORMERS_KEYS = frozenset({"auto_map", "feature_extractor_type", "processor_class", "_processor_class"})
 
@@ -83,7 +87,8 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
     ) -> BatchFeature:
         """Turn the frames of a batch into padded tensors with masks (1 real, 0 padding).
 
-        Infinite and NaN values become 0 on the normalised scale, the mean of their column; `repairs` counts them.
+        Infinite and NaN values become 0 on the normalised scale, the mean of their column; a stream without any finite
+        value is missing. `repairs` counts both.
 
         Args:
             audio: B arrays (T, F) of any float type, numpy, torch or lists; an entry None or (0, F) is missing.
@@ -168,13 +173,17 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
                 unknown.
 
         Raises:
-            MsaError: When both sides are known and differ.
+            MsaError: When both sides are known and differ, and for what says nothing of the kind.
         """
         for key, given in features.items():
             stated = given if isinstance(given, Mapping) else {"name": given}
             trained = getattr(self, key) or {}
+            if stated and not set(stated) & set(_FEATURE_KEYS):
+                raise MsaError(f"{key}: expected some of {', '.join(_FEATURE_KEYS)}, got {given!r}")
             for part in ("name", "version"):
                 value, expected = stated.get(part), trained.get(part)
+                if value is not None and not isinstance(value, str if part == "name" else (str, int, float)):
+                    raise MsaError(f"{key}: expected a name, or a mapping with name and version, got {given!r}")
                 if value is not None and expected is not None and value != expected:
                     raise MsaError(
                         f"{key}: expected {expected!r}, on which this model was trained, got {value!r} as {part}"
@@ -185,8 +194,9 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
 
         Args:
             stream: "audio" or "visual".
-            rate: One number, or one per row, or None.
-            needed: Per row, whether it has frames to be placed in time; other rows need no rate.
+            rate: One number, or one per row, or None; NaN, as which a null of a dataset may come, is None.
+            needed: Per row, whether it has frames to be placed in time; other rows need no rate, but theirs is
+                checked too.
 
         Raises:
             MsaError: For a missing or impossible rate, or a wrong number of them.
@@ -194,13 +204,13 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
         recorded = (getattr(self, f"{stream}_features") or {}).get("rate")
         is_many = isinstance(rate, (list, tuple)) or getattr(rate, "ndim", 0) == 1
         rates = list(rate) if is_many else [rate] * len(needed)
-        rates = [recorded if value is None else value for value in rates]
+        rates = [recorded if is_null(value) else value for value in rates]
         if len(rates) != len(needed):
             raise MsaError(f"{stream}_rate: expected one rate or {len(needed)}, got {len(rates)}")
         for i, value in enumerate(rates):
-            if needed[i] and not _is_rate(value):
+            if (needed[i] or value is not None) and not _is_rate(value):
                 raise MsaError(f"{stream}_rate: expected frames per second, got {value!r} for row {i}")
-        return [float(value) if _is_rate(value) else 0.0 for value in rates]
+        return [0.0 if value is None else float(value) for value in rates]
 
     def read_frames(self, stream: str, row: int, array: Any) -> Tensor:
         """Return one utterance's frames as float32 (T, F), with T = 0 when missing, and check their size.
@@ -231,6 +241,30 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
             raise MsaError(f"{stream}[{row}]: expected shape (frames, {dim}), got {tuple(frames.shape)}")
         return frames
 
+    def present_frames(self, stream: str, row: int, array: Any) -> Tensor:
+        """Return what `read_frames` does, T = 0 also for frames without a finite value, as the corpora are read.
+
+        Those are counted, and the first of a process is warned of.
+
+        Args:
+            stream: "audio" or "visual".
+            row: Row of the batch, for error and warning.
+            array: As for `read_frames`.
+        """
+        frames = self.read_frames(stream, row, array)
+        if content_of(frames.numpy()) != "nan":
+            return frames
+        key = f"utterances_with_{stream}_of_nan"
+        if not self.repairs[key]:
+            warnings.warn(
+                f"{stream}: expected finite values, got none in row {row}; such a stream counts as missing",
+                MsaWarning,
+                stacklevel=2,
+            )
+        self.repairs[key] += 1
+        self.repairs[f"{stream}_nonfinite"] += int((~torch.isfinite(frames)).sum())
+        return frames[:0]
+
     def to_dict(self) -> dict[str, Any]:
         """Return what is saved: everything but the counts of this process."""
         output = super().to_dict()
@@ -239,9 +273,13 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
 
     def _check(self) -> None:
         for stream in FRAME_STREAMS:
+            for name in (f"{stream}_dim", f"max_{stream}_length"):
+                value = getattr(self, name)
+                number = as_whole(value)
+                if not (value is None and name.startswith("max_")) and (number is None or number < 1):
+                    raise MsaError(f"{name}: expected an integer of at least 1, got {value!r}")
+                setattr(self, name, number)
             dim = getattr(self, f"{stream}_dim")
-            if not isinstance(dim, int) or dim < 1:
-                raise MsaError(f"{stream}_dim: expected an integer of at least 1, got {dim!r}")
             statistics = getattr(self, f"{stream}_statistics") or {}
             for own in (statistics, *statistics.get("speakers", {}).values()) if statistics else ():
                 mean, std = (torch.tensor(own.get(key, ()), dtype=torch.float) for key in ("mean", "std"))
@@ -255,7 +293,7 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
 
     def _prepared(self, stream: str, row: int, array: Any, speaker: Sequence[str | None] | None) -> Tensor:
         frames, num_broken = normalise_frames(
-            self.read_frames(stream, row, array).numpy(),
+            self.present_frames(stream, row, array).numpy(),
             getattr(self, f"{stream}_statistics"),
             None if speaker is None else _speaker_name(speaker[row]),
         )
@@ -272,14 +310,15 @@ class MsaFeatureExtractor(FeatureExtractionMixin):
             raise MsaError(f"by: expected None or 'speaker', got {by!r}")
         sums: dict[tuple[str, str | None], Tensor] = {}
         for index, row in enumerate(dataset):
-            if by is not None and row.get(by) is None:
+            speaker = None if by is None else _speaker_name(row.get(by))
+            if by is not None and speaker is None:
                 raise MsaError(f"by: expected a column {by!r} in every row, got none in row {index}")
             for stream in FRAME_STREAMS:
                 frames = self.read_frames(stream, index, row.get(stream)).double()
                 finite = torch.isfinite(frames)
                 frames = frames.masked_fill(~finite, 0)
                 sums_3F = torch.stack([finite.double().sum(0), frames.sum(0), frames.square().sum(0)])
-                for key in {None, _speaker_name(row[by]) if by else None}:
+                for key in {None, speaker}:
                     sums[stream, key] = sums.get((stream, key), 0) + sums_3F
         if not sums:
             raise MsaError("dataset: expected at least one row, got none")
@@ -309,17 +348,39 @@ def _as_lists(array: Any) -> Any:
     return [_as_lists(entry) for entry in array] if isinstance(array, (list, tuple)) else array
 
 
+def is_null(value: Any) -> bool:
+    """Return whether a value is None, or the NaN as which a null of a dataset may come."""
+    try:
+        return value is None or (not isinstance(value, (str, bytes)) and math.isnan(value))
+    except (TypeError, ValueError):
+        return False
+
+
+def as_whole(value: Any) -> int | None:
+    """Return a whole number, Python's, numpy's or torch's, as Python's; None for anything else, True and False too."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
+
+
 def _is_rate(value: Any) -> bool:
     try:
-        return 0 < float(value) < math.inf
+        return not isinstance(value, (str, bytes, bool)) and 0 < float(value) < math.inf
     except (TypeError, ValueError):
         return False
 
 
 def _speaker_name(speaker: Any) -> str | None:
     # JSON, in which statistics are saved, knows names only; numpy's and torch's numbers become Python's first.
-    speaker = speaker.item() if hasattr(speaker, "item") else speaker
-    return None if speaker is None else str(speaker)
+    name = speaker.item() if getattr(speaker, "ndim", None) == 0 else speaker
+    if is_null(name):
+        return None
+    if isinstance(name, float) and name.is_integer():  # a column of numbers of which some are null
+        name = int(name)
+    if isinstance(name, bool) or not isinstance(name, (str, int)):
+        raise MsaError(f"speaker: expected a name or a number for every row, got {speaker!r}")
+    return str(name)
 
 
 def _mean_and_std(sums_3F: Tensor) -> dict[str, Any]:
@@ -337,4 +398,4 @@ def _padded(rows: Tensor, length: int) -> Tensor:
 
 MsaFeatureExtractor.register_for_auto_class("AutoFeatureExtractor")
 
-__all__ = ["MsaFeatureExtractor"]
+__all__ = ["MsaFeatureExtractor", "as_whole", "is_null"]

@@ -31,4 +31,17 @@ def normalise_frames(
     return (np.where(broken, np.float32(0), frames) if num_broken else frames), num_broken
 
 
-__all__ = ["normalise_frames"]
+def content_of(frames: NDArray[Any]) -> str:
+    """Return what a stream holds: "nothing", "zeros", "nan" (no finite value but zeros), or "values".
+
+    Args:
+        frames: (T, F) as measured.
+    """
+    if not frames.size:
+        return "nothing"
+    if not frames.any():
+        return "zeros"
+    return "values" if (np.isfinite(frames) & (frames != 0)).any() else "nan"
+
+
+__all__ = ["content_of", "normalise_frames"]

@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import Pipeline
 
 from .errors_msa import MsaError
+from .streams_msa import STREAMS
 
 # What rows of a corpus have beside the inputs.
 _IGNORED_KEYS = ("id", "label", "labels", "label_text", "label_audio", "label_visual")
@@ -82,8 +83,15 @@ class MsaPipeline(Pipeline):
             raise MsaError(
                 f"pipeline: expected a string or a mapping with 'text', 'audio' or 'visual', got {type(input_)}"
             )
-        if unknown := sorted(set(input_) - {*_INPUT_KEYS, *_IGNORED_KEYS}):
-            raise MsaError(f"pipeline: unknown key(s) {', '.join(map(repr, unknown))}; expected {_INPUT_KEYS}")
+        if unknown := [key for key in input_ if key not in (*_INPUT_KEYS, *_IGNORED_KEYS)]:
+            names = ", ".join(sorted(map(repr, unknown)))
+            hint = f"expected some of {', '.join(_INPUT_KEYS)}"
+            if "chunks" in unknown:
+                hint = "what a speech pipeline returns is given as 'words'"
+            raise MsaError(f"pipeline: unknown key(s) {names}; {hint}")
+        if all(input_.get(stream) is None for stream in STREAMS):
+            given = ", ".join(input_) or "an empty mapping"
+            raise MsaError(f"batch: expected text, audio or visual in every row, got none but {given}")
         batch = self.processor(
             **{key: input_.get(key) for key in ("audio_features", "visual_features")},
             **{key: None if input_.get(key) is None else [input_[key]] for key in _INPUT_KEYS[:7]},

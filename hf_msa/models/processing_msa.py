@@ -6,20 +6,20 @@ A processor is a tokenizer and a feature extractor that agree on the length of t
 Shapes: B batch, L text length, T frames, F raw feature size.
 """
 
+import difflib
 import inspect
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, BatchEncoding, BatchFeature, ProcessorMixin
-from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 from transformers.utils import logging
 
 from .alignment_msa import Word, fill_times, find_words, read_words, token_intervals, words_of_tokens
 from .errors_msa import MsaError
-from .feature_extraction_msa import MsaFeatureExtractor
+from .feature_extraction_msa import MsaFeatureExtractor, as_whole, is_null
 from .streams_msa import FRAME_STREAMS, STREAMS
 
 # Under transformers' own name, so that its verbosity settings reach this file wherever it was loaded from.
@@ -27,6 +27,9 @@ logger = logging.get_logger("transformers.processing_msa")
 
 # Keywords of `from_text_pretrained` that say how to fetch the tokenizer; all others are the feature extractor's.
 _LOADING_KEYS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
+
+# A tokenizer without a limit names one that no machine number holds.
+_NO_LIMIT = 2**31
 
 
 class MsaProcessor(ProcessorMixin):
@@ -72,7 +75,7 @@ class MsaProcessor(ProcessorMixin):
                 "its files are missing or of another one"
             )
         self.alignment = alignment or self.default_alignment
-        self.max_text_length = max_text_length
+        self.max_text_length = self._check_limit("max_text_length", max_text_length)
         self.lowercase = lowercase
         # A list, as it comes back from JSON, in the one order.
         self.streams = [stream for stream in STREAMS if stream in streams]
@@ -82,11 +85,6 @@ class MsaProcessor(ProcessorMixin):
             raise MsaError(f"alignment: expected 'word' or 'none', got {alignment!r}")
         if not tokenizer.is_fast:
             raise MsaError(f"tokenizer: expected a fast tokenizer, which knows positions, got {type(tokenizer)}")
-        num_special = tokenizer.num_special_tokens_to_add()
-        if max_text_length is not None and max_text_length <= num_special:
-            raise MsaError(
-                f"max_text_length: expected more than the {num_special} special tokens, got {max_text_length}"
-            )
         # An utterance is one text, and no model reads token types: saved, the tokenizer gives what `forward` takes.
         tokenizer.model_input_names = tokenizer.init_kwargs["model_input_names"] = ["input_ids", "attention_mask"]
         self._prepare_tokenizer()
@@ -122,8 +120,10 @@ class MsaProcessor(ProcessorMixin):
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, **loading)
         config = AutoConfig.from_pretrained(name_or_path, **loading)
         limit = min(tokenizer.model_max_length, _num_positions(config) - cls.reserved_positions)
-        limit = limit if max_text_length is None else min(limit, max_text_length)
-        return cls(MsaFeatureExtractor(**kwargs), tokenizer, alignment, limit, streams, lowercase)
+        wanted = as_whole(max_text_length)  # what is no number is refused by name
+        if max_text_length is None or wanted is not None:
+            max_text_length = min(limit, limit if wanted is None else wanted)
+        return cls(MsaFeatureExtractor(**kwargs), tokenizer, alignment, max_text_length, streams, lowercase)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is saved, with the size of the tokenizer as it is now."""
@@ -154,6 +154,7 @@ class MsaProcessor(ProcessorMixin):
         truncation: str | bool = True,
         max_length: int | None = None,
         return_tensors: str = "pt",
+        **unknown: Any,
     ) -> BatchFeature:
         """Make a batch of utterances, or of one when `text` is a string or the only stream is a single array.
 
@@ -162,7 +163,7 @@ class MsaProcessor(ProcessorMixin):
             audio: B arrays (T, F_a), float of any width, from numpy or torch.
             visual: B arrays (T, F_v).
             words: Per text its words `(word, start, end)` in seconds from the start of the streams; times may be null.
-                Needed with alignment "word" where a row has text and a stream; else not used.
+                Needed with alignment "word" where a row has text and a stream; else checked and not used.
             audio_rate: Frames per second, one number or one per row; needed for alignment "word". By default that of
                 the recorded features.
             visual_rate: The same.
@@ -174,6 +175,7 @@ class MsaProcessor(ProcessorMixin):
                 the text model could not read it.
             max_length: Limit of tokens in this call; that of the processor holds beside it.
             return_tensors: "pt" or "np".
+            unknown: Refused.
 
         Returns:
             `input_ids`, `attention_mask` (B, L), `audio_values` (B, T_a, F_a), `audio_attention_mask` (B, T_a) and the
@@ -181,19 +183,23 @@ class MsaProcessor(ProcessorMixin):
 
         Raises:
             MsaError: When a row has no stream at all, streams have unequal numbers of rows, words do not match the
-                text or are missing, a feature size, rate or feature name is wrong, a stream is given that the model
-                was not trained with, or a batch is asked for that is not padded or not cut.
+                text or are missing, a feature size, rate, speaker or feature name is wrong, a stream is given that the
+                model was not trained with, a batch is asked for that is not padded or not cut, and for an argument
+                that there is not.
+
+        Warns:
+            MsaWarning: Once, when a stream holds no finite value and so counts as missing.
         """
+        if unknown:
+            raise self._unknown(*unknown)
         if isinstance(text, str) or (text is None and (_is_single(audio) or _is_single(visual))):
             text, audio, visual, words = ([x] if x is not None else None for x in (text, audio, visual, words))
-            is_one = isinstance(speaker, (str, int)) or getattr(speaker, "ndim", None) == 0
-            speaker = [speaker] if is_one else speaker
-        sizes = {
-            name: len(column)
-            for name, column in {"text": text, "audio": audio, "visual": visual, "words": words}.items()
-            if column is not None
-        }
-        padding = self._check_lengths(padding, truncation, max_length)
+        columns = {"text": text, "audio": audio, "visual": visual, "words": words}
+        text, audio, visual, words = (_as_column(name, column) for name, column in columns.items())
+        columns = {"text": text, "audio": audio, "visual": visual, "words": words}
+        sizes = {name: len(column) for name, column in columns.items() if column is not None}
+        padding = self._check_padding(padding, truncation)
+        max_length = self._check_limit("max_length", max_length)
         if return_tensors not in ("pt", "np"):
             raise MsaError(f"return_tensors: expected 'pt' or 'np', got {return_tensors!r}")
         if not sizes or len(set(sizes.values())) > 1:
@@ -205,7 +211,7 @@ class MsaProcessor(ProcessorMixin):
         if "text" not in self.streams and any(texts):
             raise self._untrained("text")
         frames = {
-            stream: [self.feature_extractor.read_frames(stream, i, array) for i, array in enumerate(arrays)]
+            stream: [self.feature_extractor.present_frames(stream, i, array) for i, array in enumerate(arrays)]
             if arrays is not None
             else None
             for stream, arrays in (("audio", audio), ("visual", visual))
@@ -222,18 +228,22 @@ class MsaProcessor(ProcessorMixin):
             audio_rate = audio_features.get("rate")
         if visual_rate is None and isinstance(visual_features, Mapping):
             visual_rate = visual_features.get("rate")
+        for stream, rate in (("audio", audio_rate), ("visual", visual_rate)):
+            self.feature_extractor.rates(stream, rate, [False] * size)
+        spoken = [None if is_null(entry) else read_words(entry, i) for i, entry in enumerate(words or [None] * size)]
+        is_one = isinstance(speaker, (str, int)) or getattr(speaker, "ndim", None) == 0
 
         encoding = self._tokenize(texts, padding, max_length)
         intervals = None
         if self.alignment == "word":
-            intervals = self._intervals(texts, words, encoding, frames, audio_rate, visual_rate)
+            intervals = self._intervals(texts, spoken, encoding, frames, audio_rate, visual_rate)
         streams = self.feature_extractor(
             frames["audio"],
             frames["visual"],
             audio_rate,
             visual_rate,
             intervals,
-            [speaker] * size if isinstance(speaker, str) else speaker,
+            [speaker] * size if is_one else _as_column("speaker", speaker),
             batch_size=size,
             padding=padding,
         )
@@ -263,7 +273,12 @@ class MsaProcessor(ProcessorMixin):
                 f"rows: expected text, audio or visual, got {', '.join(sorted(set().union(*rows))) or 'nothing'}; "
                 "a Trainer leaves these columns alone with remove_unused_columns=False"
             )
-        left_out = set(STREAMS) - set(self.streams)
+        # With what belongs to them.
+        left_out = {
+            name
+            for stream in set(STREAMS) - set(self.streams)
+            for name in (("text", "words") if stream == "text" else (stream, f"{stream}_rate"))
+        }
 
         def column(name: str) -> list[Any] | None:
             values = [None if name in left_out else row.get(name) for row in rows]
@@ -326,7 +341,7 @@ class MsaProcessor(ProcessorMixin):
     def _untrained(self, stream: str) -> MsaError:
         return MsaError(f"{stream}: expected none, since this model was trained with {', '.join(self.streams)} only")
 
-    def _check_lengths(self, padding: str | bool, truncation: str | bool, max_length: int | None) -> str:
+    def _check_padding(self, padding: str | bool, truncation: str | bool) -> str:
         """Refuse what would give no batch, and return the padding by its name."""
         # `is`, since 1 == True, and a length belongs elsewhere.
         padding = "longest" if padding is True else padding
@@ -336,10 +351,20 @@ class MsaProcessor(ProcessorMixin):
             )
         if truncation is not True and truncation != "longest_first":
             raise MsaError(f"truncation: expected True, since the text model reads no longer text, got {truncation!r}")
-        num_special = self.tokenizer.num_special_tokens_to_add()
-        if max_length is not None and (not isinstance(max_length, int) or max_length <= num_special):
-            raise MsaError(f"max_length: expected more than the {num_special} special tokens, got {max_length!r}")
         return padding
+
+    def _check_limit(self, name: str, limit: Any) -> int | None:
+        """Return a limit of tokens as Python's number, None for none."""
+        number, num_special = as_whole(limit), self.tokenizer.num_special_tokens_to_add()
+        if limit is not None and (number is None or number <= num_special):
+            raise MsaError(f"{name}: expected more than the {num_special} special tokens, got {limit!r}")
+        return number
+
+    def _unknown(self, *names: str) -> MsaError:
+        known = [name for name in inspect.signature(self.__call__).parameters if name != "unknown"]
+        close = difflib.get_close_matches(names[0], known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"expected some of {', '.join(known)}"
+        return MsaError(f"{type(self).__name__}: unknown argument(s) {', '.join(map(repr, names))}; {hint}")
 
     def _prepare_tokenizer(self) -> None:
         """Set what the text model wants of its tokenizer; an encoder's is right as it is."""
@@ -349,8 +374,8 @@ class MsaProcessor(ProcessorMixin):
         return text.lower() if self.lowercase else text
 
     def _tokenize(self, texts: list[str], padding: str, max_length: int | None = None) -> BatchEncoding:
-        limit = min(self.max_text_length or self.tokenizer.model_max_length, max_length or VERY_LARGE_INTEGER)
-        if limit >= VERY_LARGE_INTEGER:
+        limit = min(self.max_text_length or self.tokenizer.model_max_length, max_length or _NO_LIMIT)
+        if limit >= _NO_LIMIT:
             limit, padding = None, "longest"
         encoding = self.tokenizer(
             texts, padding=padding, truncation=limit is not None, max_length=limit, return_tensors="pt"
@@ -364,7 +389,7 @@ class MsaProcessor(ProcessorMixin):
     def _intervals(
         self,
         texts: list[str],
-        words: Sequence[Any] | None,
+        spoken: Sequence[list[Word] | None],
         encoding: BatchEncoding,
         frames: Mapping[str, list[Tensor] | None],
         audio_rate: Any,
@@ -385,9 +410,9 @@ class MsaProcessor(ProcessorMixin):
             if not text or not durations[i]:
                 intervals.append([])
                 continue
-            if words is None or words[i] is None:
+            read = spoken[i]
+            if read is None:
                 raise MsaError(f"words: expected words with times for alignment='word', got none for row {i}")
-            read: list[Word] = read_words(words[i], i)
             spans = find_words(text, read, i)
             times, num_filled = fill_times(read, durations[i])
             self.feature_extractor.repairs["word_times_interpolated"] += num_filled
@@ -401,6 +426,17 @@ class MsaProcessor(ProcessorMixin):
                 continue
             intervals.append(token_intervals(words_of_tokens(encoding.encodings[i].offsets, spans), times))
         return intervals
+
+
+def _as_column(name: str, values: Any) -> list[Any] | None:
+    """Return what stands for every row as a list: a Series of pandas is indexed by its labels, not by the rows."""
+    if values is None:
+        return None
+    is_many = hasattr(values, "__len__") and hasattr(values, "__getitem__") and getattr(values, "ndim", None) != 0
+    if not is_many or isinstance(values, (str, bytes, Mapping)):
+        remedy = "; list(...) makes one of it" if isinstance(values, Iterator) else ""
+        raise MsaError(f"{name}: expected a list with an entry per row, got {type(values).__name__}{remedy}")
+    return list(values)
 
 
 def _read_text(entry: Any, row: int) -> str:

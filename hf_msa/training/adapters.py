@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import peft
+from torch.nn import Linear
 from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoConfig, AutoProcessor, PreTrainedModel
 
 from hf_msa.errors import MsaError
@@ -41,14 +42,13 @@ def add_lora(
     Raises:
         MsaError: For a number out of range, or no layer of that name.
     """
-    if not 1 <= r <= _MAX_RANK:
-        raise MsaError(f"r: expected a rank of LoRA from 1 to {_MAX_RANK}, got {r}")
-    if not 0 < lora_alpha < math.inf:
-        raise MsaError(f"lora_alpha: expected a finite number above 0, got {lora_alpha}")
-    if not 0 <= lora_dropout < 1:
-        raise MsaError(f"lora_dropout: expected a rate in [0, 1), got {lora_dropout}")
-    if not target_modules:
-        raise MsaError("target_modules: expected at least one name of a linear layer, got none")
+    check_lora(r, lora_alpha, lora_dropout, target_modules)
+    layers = {name.rpartition(".")[2] for name, layer in model.text_model.named_modules() if isinstance(layer, Linear)}
+    if unknown := [name for name in target_modules if name not in layers]:
+        raise MsaError(
+            f"target_modules: expected linear layers of the text model, {', '.join(sorted(layers))}, "
+            f"got {', '.join(map(repr, unknown))}"
+        )
     lora = peft.LoraConfig(
         r=r,
         lora_alpha=lora_alpha,
@@ -57,6 +57,33 @@ def add_lora(
         modules_to_save=list(model.modules_to_save),
     )
     return peft.get_peft_model(model, lora)
+
+
+def check_lora(
+    r: int = 32,
+    lora_alpha: int = 32,
+    lora_dropout: float = 0.1,
+    target_modules: tuple[str, ...] = ("query", "value"),
+) -> None:
+    """Refuse what `add_lora` cannot do, before there is a model.
+
+    Args:
+        r: As there, and so all others.
+        lora_alpha: As there.
+        lora_dropout: As there.
+        target_modules: As there.
+
+    Raises:
+        MsaError: It names the argument.
+    """
+    if not 1 <= r <= _MAX_RANK:
+        raise MsaError(f"r: expected a rank of LoRA from 1 to {_MAX_RANK}, got {r}")
+    if not 0 < lora_alpha < math.inf:
+        raise MsaError(f"lora_alpha: expected a finite number above 0, got {lora_alpha}")
+    if not 0 <= lora_dropout < 1:
+        raise MsaError(f"lora_dropout: expected a rate in [0, 1), got {lora_dropout}")
+    if not target_modules:
+        raise MsaError("target_modules: expected at least one name of a linear layer, got none")
 
 
 def merge_lora(model: peft.PeftModel) -> PreTrainedModel:
@@ -145,4 +172,4 @@ def merge_adapter(folder: str | Path, output: Path) -> Path:
     return output
 
 
-__all__ = ["add_lora", "is_adapter", "load_adapter", "merge_adapter", "merge_lora", "save_adapter"]
+__all__ = ["add_lora", "check_lora", "is_adapter", "load_adapter", "merge_adapter", "merge_lora", "save_adapter"]

@@ -52,7 +52,7 @@ class Builder:
             self.text_model = str(offline_text_model()) if is_offline else recipe.text_model
             check_place("text_model", self.text_model, "; hf-msa offline-lm FOLDER writes one for DeepMLF", True)
             fields = corpus.features | {key: value for key, value in recipe.model.items() if key in _ROW_FIELDS}
-            with _recipe_errors():
+            with _recipe_errors("model", recipe.model):
                 self.config = recipe.config_class(**fields)
             self._check_rows()
             self.processor = self._build_processor()
@@ -77,7 +77,7 @@ class Builder:
         stage_one = recipe.stage_one
         if stage_one is not None:
             fields = stage_one_fields(stage_one, recipe, fields=fields)
-        with _recipe_errors():
+        with _recipe_errors("processor", recipe.processor):
             processor = PROCESSOR_MAPPING[recipe.config_class].from_text_pretrained(
                 self.text_model, streams=recipe.streams, **fields
             )
@@ -103,9 +103,12 @@ class Builder:
             if recipe.text_model == "offline":
                 fields.setdefault("text_model_name_or_path", OFFLINE_TEXT_MODEL)
             model_class = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[recipe.config_class]
-            with _recipe_errors():
+            with _recipe_errors("model", recipe.model):
                 model = model_class.from_text_pretrained(self.text_model, **fields)
-        return model if recipe.lora is None else add_lora(model, **recipe.lora)
+        if recipe.lora is None:
+            return model
+        with _recipe_errors("lora", recipe.lora):
+            return add_lora(model, **recipe.lora)
 
 
 def describe_model(model: Any, learning_rates: Mapping[str, float] | None = None) -> dict[str, Any]:
@@ -131,14 +134,22 @@ def describe_model(model: Any, learning_rates: Mapping[str, float] | None = None
 
 
 @contextlib.contextmanager
-def _recipe_errors() -> Iterator[None]:
-    """Turn what configurations, processors and transformers say of a recipe's values into a RecipeError."""
+def _recipe_errors(name: str, values: Mapping[str, Any]) -> Iterator[None]:
+    """Turn what configurations, processors and transformers say of a recipe's values into a RecipeError.
+
+    Args:
+        name: The mapping of the recipe that holds the values, which an error then names before the key.
+        values: The mapping.
+    """
     try:
         yield
-    except MsaError:
-        raise
     except (StrictDataclassError, ValueError) as error:
-        raise RecipeError(" ".join(str(error).split())) from error
+        message = " ".join(str(error).split())
+        if message.partition(":")[0] in values:
+            raise RecipeError(f"{name}.{message}") from error
+        if isinstance(error, MsaError):
+            raise
+        raise RecipeError(message) from error
 
 
 def _with_streams(dataset: Dataset, streams: list[str]) -> Dataset:

@@ -15,12 +15,12 @@ from typing import Any, get_type_hints
 import yaml
 from transformers import CONFIG_MAPPING, HfArgumentParser
 
-from hf_msa.errors import RecipeError
+from hf_msa.errors import MsaError, RecipeError
 from hf_msa.files import without_folders
 from hf_msa.models import MODELS, MsaFeatureExtractor, MsaProcessor
 from hf_msa.models.streams_msa import STREAMS
 
-from .adapters import add_lora
+from .adapters import add_lora, check_lora
 from .arguments import MsaTrainingArguments
 from .yaml_values import cast_fields, check_known, load_yaml, set_value
 
@@ -131,6 +131,10 @@ class Recipe:
         self.processor = cast_fields(self.processor, _PROCESSOR_ARGUMENTS, "processor")
         if self.lora is not None:
             self.lora = cast_fields(self.lora, _LORA_ARGUMENTS, "lora")
+            try:
+                check_lora(**self.lora)
+            except MsaError as error:
+                raise RecipeError(f"lora.{error}") from error
 
     @property
     def config_class(self) -> Any:
@@ -175,7 +179,8 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     except yaml.YAMLError as error:
         raise RecipeError(f"{path}: expected YAML, got {' '.join(str(error).split())}") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise RecipeError(f"{path}: expected keys with values, got {type(values).__name__}")
+        found = "an empty file" if values is None else type(values).__name__
+        raise RecipeError(f"{path}: expected keys with values, got {found}")
     for override in overrides:
         set_value(values, override, _MAPPINGS)
     try:

@@ -13,6 +13,7 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 from transformers.utils import logging
 
 from hf_msa.data.checks import check_dataset
+from hf_msa.data.known_text import KnownText
 from hf_msa.data.lengths import LENGTH, add_lengths
 from hf_msa.errors import RecipeError
 from hf_msa.evaluation.metrics import metrics_for
@@ -95,6 +96,8 @@ class MsaTrainer(Trainer):
         for name, dataset in (("train_dataset", train_dataset), ("eval_dataset", eval_dataset)):
             if isinstance(dataset, Dataset):
                 check_dataset(name, dataset, config, processing_class.streams)
+                if self.is_world_process_zero():
+                    KnownText(processing_class).read_rows(dataset).warn(name)
         self._refuse_what_means_nothing(config, processing_class.streams)
         self.label_smoother = None  # it would leave out what a model's loss holds beside the cross-entropy
         if compute_metrics is None:

@@ -12,6 +12,7 @@ import yaml
 from hf_msa.errors import RecipeError
 
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
+_MANY = 40  # names in one error; ours
 _MAX_DEPTH = 20  # of lists and mappings in each other; ours
 
 
@@ -97,7 +98,7 @@ def set_value(values: dict[str, Any], setting: str, mappings: Collection[str] = 
 
 
 def check_known(name: str, values: Mapping[str, Any], known: Iterable[str]) -> None:
-    """Refuse a key that nobody knows, with the one that may be meant.
+    """Refuse a key that nobody knows, with the one that may be meant, or else with others that there are.
 
     Args:
         name: The name of the mapping, for the error.
@@ -109,9 +110,12 @@ def check_known(name: str, values: Mapping[str, Any], known: Iterable[str]) -> N
     """
     for key in values:
         if key not in known:
-            close = difflib.get_close_matches(key, sorted(known), n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise RecipeError(f"unknown key {key!r} in {name}{hint}")
+            names = sorted(known)
+            close = difflib.get_close_matches(key, names, n=1)
+            # Of a mapping with a hundred keys the three that are most alike.
+            shown = names if len(names) <= _MANY else difflib.get_close_matches(key, names, n=3, cutoff=0.0)
+            hint = f"did you mean {close[0]!r}?" if close else f"expected one as {', '.join(shown)}"
+            raise RecipeError(f"unknown key {key!r} in {name}; {hint}")
 
 
 def cast_fields(values: Mapping[str, Any], hints: Mapping[str, Any], name: str = "") -> dict[str, Any]:

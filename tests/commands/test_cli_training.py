@@ -191,10 +191,10 @@ def test_a_recipe_that_is_no_recipe_is_one_line(refuse, text):
     [
         ("use_gate", ["set: expected key=value, got 'use_gate'"]),
         ("model.gate_rank=many", ["model.gate_rank: expected int, got 'many'"]),
-        ("model.gate_rank=0", ["gate_rank: expected at least 1, got 0"]),
+        ("model.gate_rank=0", ["model.gate_rank: expected at least 1, got 0"]),
         (
             "model.adapter_bottleneck=[1, 2, 3]",
-            ["adapter_bottleneck: expected one size for each of the 2 fused layers"],
+            ["model.adapter_bottleneck: expected one size for each of the 2 fused layers"],
         ),
         ("streams=[gaze]", ["streams: expected some of text, audio, visual, got ['gaze']"]),
         ("seeds=[]", ["seeds: expected different numbers"]),
@@ -202,8 +202,9 @@ def test_a_recipe_that_is_no_recipe_is_one_line(refuse, text):
         ("output_dir=x", ["output_dir: expected no such key", "--output"]),
         ("metric_for_best_model=mea", ["metric_for_best_model: expected loss, mae", "got 'mea'"]),
         ("processor.alignment=word", ["audio_rate: expected frames per second, got None"]),
-        ("lora.r=0", ["r: expected a rank of LoRA from 1 to 1024, got 0"]),
-        ("processor.max_text_length=0", ["max_text_length: expected more than the 2 special tokens, got 0"]),
+        ("lora.r=0", ["lora.r: expected a rank of LoRA from 1 to 1024, got 0"]),
+        ("lora.target_modules=[query, ky]", ["lora.target_modules: expected linear layers", "key, query", "got 'ky'"]),
+        ("processor.max_text_length=0", ["processor.max_text_length: expected more than the 2 special tokens, got 0"]),
         ("report_to=wandb", ["report_to: expected none, all, or installed ones of", "got wandb"]),
         ("corpus_options={rate: 3}", ["expected the options tokenizer, aligned", "got 'rate'"]),
         ("initial_checkpoint=nowhere", ["initial_checkpoint: expected model, processor and normalize_by to be empty"]),
@@ -318,6 +319,21 @@ def test_evaluate_refuses_other_features_than_the_models(place, tmp_path, sizes,
 )
 def test_evaluate_refuses_options_that_cannot_be_meant(place, option, message):
     assert_refused(run("evaluate", place.run, "--corpus", place.corpus, "--set", option), message)
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("command", ["evaluate", "robustness"])
+def test_a_corpus_in_a_language_that_the_model_does_not_know_is_one_line(place, tmp_path, command):
+    content = corpus_content()
+    content["test"]["raw_text"] = ["\u7535\u5f71"] * SIZES["test"]
+    corpus = write_corpus(tmp_path / "foreign.pkl", content)
+    result = run(command, place.run, "--corpus", corpus, *(["--strength", 1] if command == "robustness" else []))
+    assert result.exit_code == 0
+    lines = [line for line in result.stderr.splitlines() if "tokenizer" in line]
+    assert lines == [
+        "hf-msa: warning: test: text: expected words that the text model's tokenizer knows, got 100% of 14 tokens "
+        "that it does not ([UNK]); take a text model of this language and script"
+    ]
 
 
 def test_evaluate_reads_options_as_yaml(place):

@@ -123,6 +123,49 @@ def test_a_line_or_an_array_that_no_parser_can_read_costs_no_other(checkpoint, t
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("path", [3, [[1.0]], True, "", {}], ids=str)
+def test_a_path_that_is_none_is_told_so_in_plain_words(checkpoint, tmp_path, path):
+    result = run(checkpoint, write(tmp_path, [{"text": "it", "audio": path}]))
+    assert result.exit_code == 3
+    assert (
+        result.stderr
+        == f"hf-msa: {tmp_path}/utterances.jsonl:1: audio: expected the path of a .npy file, got {path!r}\n"
+    )
+
+
+def test_a_line_without_any_stream_is_told_so_in_plain_words(checkpoint, tmp_path):
+    result = run(checkpoint, write(tmp_path, [{}]))
+    assert result.exit_code == 3
+    assert result.stderr.endswith(
+        "1: batch: expected text, audio or visual in every row, got none but an empty mapping\n"
+    )
+
+
+@pytest.mark.filterwarnings("default")
+def test_streams_without_any_value_are_missing_and_counted_at_the_end(checkpoint, tmp_path):
+    for name, value in (("zeros", 0.0), ("nan", np.nan), ("inf", -np.inf)):
+        np.save(tmp_path / f"{name}.npy", np.full((4, 3), value))
+    sound = {"text": "it", "words": [["it", 0, 1]], "audio_rate": 4.0, "visual_rate": 4.0}
+    files = [None, "zeros.npy", "nan.npy", "inf.npy"]
+    result = run(checkpoint, write(tmp_path, [sound | {"audio": file} for file in files]), "--json")
+    assert result.exit_code == 0
+    assert len({json.loads(line)["score"] for line in result.stdout.splitlines()}) == 1
+    assert result.stderr == (
+        "hf-msa: warning: utterances: such a stream counts as missing: 1 with audio of zeros alone, "
+        "2 with audio of NaN alone\n"
+    )
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_text_that_the_model_does_not_know_is_said_once_at_the_end(checkpoint, tmp_path):
+    result = run(checkpoint, write(tmp_path, [{"text": "\u2603 it"}] * 40), "--batch-size", "2")
+    assert result.exit_code == 0
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(
+        "hf-msa: warning: utterances: text: expected words that the text model's tokenizer knows, got 50% of"
+    )
+
+
 def test_a_byte_order_mark_before_the_first_line_is_not_part_of_it(checkpoint, tmp_path):
     path = write(tmp_path, [{"text": "it"}])
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())

@@ -304,6 +304,8 @@ def test_a_word_that_ends_before_it_starts_is_an_error():
         ("\u039a\u0391\u039b\u039f\u03a3", ["\u03ba\u03b1\u03bb\u03cc\u03c2"], ["\u039a\u0391\u039b\u039f\u03a3"]),
         ("\u03ba\u03b1\u03bb\u03cc\u03c2", ["\u039a\u0391\u039b\u039f\u03a3"], ["\u03ba\u03b1\u03bb\u03cc\u03c2"]),
         ("\ufb01lm ist gut", ["FILM", "ist", "gut"], ["\ufb01lm", "ist", "gut"]),
+        ("KIZ \u0130\u00c7\u0130N", ["k\u0131z", "i\u00e7in"], ["KIZ", "\u0130\u00c7\u0130N"]),
+        ("k\u0131z i\u00e7in", ["KIZ", "\u0130\u00c7\u0130N"], ["k\u0131z", "i\u00e7in"]),
         ("!?", [], []),
     ],
 )
@@ -370,6 +372,14 @@ def test_tokens_get_the_words_that_their_characters_touch():
     times = [(0.0, 1.0), (1.0, 2.0), (2.0, 2.5), (2.5, 4.0)]
     first, second = [(0.0, 1.0)], [(1.0, 2.0)]
     assert token_intervals(covered, times) == [[], first, first, second, [], [(2.0, 2.5), (2.5, 4.0)], []]
+
+
+def test_every_letter_of_unicode_is_found_as_its_capital_and_as_its_small_letter():
+    letters = [letter for letter in map(chr, range(0x20000)) if letter.isalpha() and letter.upper() != letter.lower()]
+    assert len(letters) > 2700
+    for change in (str.upper, str.lower, str.title, str.casefold):
+        spans = find_words("".join(letters), [(change(letter), None, None) for letter in letters])
+        assert spans == [(i, i + 1) for i in range(len(letters))]
 
 
 def test_a_letter_that_folds_to_two_leaves_every_later_word_in_its_place():

@@ -332,6 +332,7 @@ def test_another_number_of_speakers_than_rows_is_an_error(speaker):
         model(audio=[AUDIO, AUDIO], visual=[None, None], speaker=speaker)
 
 
+@pytest.mark.filterwarnings("ignore:audio. expected finite values")
 def test_a_saved_extractor_loads_with_everything_but_its_counts(tmp_path):
     features = {"name": "covarep", "version": "1.4", "columns": ["a", "b", "c"], "rate": 100.0}
     model = extractor(audio_features=features, max_audio_length=3, max_visual_length=9).fit([{"audio": AUDIO}])

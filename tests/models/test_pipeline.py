@@ -243,14 +243,28 @@ def test_an_unknown_key_is_an_error_that_names_it(pipe):
         pipe({"text": TEXT, "txt": TEXT, "audio_values": AUDIO})
 
 
+def test_the_chunks_of_a_speech_pipeline_are_told_their_place(pipe):
+    spoken = {"text": TEXT, "chunks": [{"text": "i", "timestamp": (0.0, 1.0)}]}
+    with pytest.raises(ValueError, match=r"unknown key.*'chunks'; what a speech pipeline returns is given as 'words'"):
+        pipe(spoken)
+
+
 def test_an_unknown_argument_is_an_error_that_names_it(pipe):
     with pytest.raises(ValueError, match=r"unknown argument.*'top_k'"):
         pipe({"text": TEXT}, top_k=1)
 
 
-def test_an_input_without_any_stream_is_an_error(pipe):
-    with pytest.raises(ValueError, match="batch"):
-        pipe({"text": None})
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [({}, "an empty mapping"), ({"text": None}, "text"), ({"id": 1, "words": []}, "id, words")],
+    ids=str,
+)
+def test_an_input_without_any_stream_is_an_error(pipe, row, found):
+    message = f"^batch: expected text, audio or visual in every row, got none but {found}$"
+    with pytest.raises(ValueError, match=message):
+        pipe(row)
+    with pytest.raises(ValueError, match="batch: expected text, audio or visual in every row, got none in row 0"):
+        pipe({"text": ""})
 
 
 @pytest.mark.parametrize("given", ["egemaps", {"name": "egemaps", "rate": 50.0}], ids=["name", "record"])

@@ -163,6 +163,7 @@ def test_a_stream_of_one_frame_gives_it_to_the_word_in_it(processor):
 GARBAGE = st.sampled_from([math.nan, math.inf, -math.inf, 1e300, -1e30])
 
 
+@pytest.mark.filterwarnings("ignore:audio. expected finite values")
 @FIXED
 @given(
     st.lists(st.integers(0, 300), min_size=6, max_size=6, unique=True).map(sorted),

@@ -171,6 +171,7 @@ def test_a_saved_processor_gives_bit_equal_batches(make_processor, tmp_path, fam
         assert_same(loaded(SENTENCE), processor(SENTENCE))
 
 
+@pytest.mark.filterwarnings("ignore:audio. expected finite values")
 def test_the_counts_of_a_process_are_not_saved(make_processor, tmp_path):
     processor = make_processor()
     processor(TEXT, AUDIO * math.nan, None, WORDS, audio_rate=1.0)
@@ -219,6 +220,7 @@ def test_an_unknown_keyword_for_a_text_model_is_an_error(make_processor, tmp_pat
         PGFNetProcessor.from_text_pretrained(saved_text_model(make_processor, tmp_path), audio_dimension=3)
 
 
+@pytest.mark.filterwarnings("ignore:audio. expected finite values")
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))], ids=["copy", "pickle"])
 def test_a_copy_gives_the_same_batches_and_counts_for_itself(make_processor, duplicate):
     processor = make_processor()

@@ -1,5 +1,7 @@
 """The rows that MsaTrainer takes and those it refuses, and how their lengths are counted."""
 
+import re
+
 import numpy as np
 import pytest
 from datasets.features.features import ArrayExtensionArray
@@ -8,6 +10,7 @@ from tiny_models import tiny_deepmlf_av
 
 from hf_msa.data.checks import check_dataset
 from hf_msa.data.lengths import LENGTH, add_lengths
+from hf_msa.errors import MsaWarning
 
 ALIGNMENTS = ("word", "none")
 
@@ -147,6 +150,15 @@ def test_a_stream_that_the_model_is_not_given_may_have_any_size(tmp_path):
     processor.streams = ["text", "visual"]
     rows = tiny_dataset(8, audio_dim=9)
     assert tiny_trainer(tmp_path, train=rows, valid=rows, processor=processor, max_steps=1).train().global_step == 1
+
+
+def test_texts_that_the_tokenizer_does_not_know_are_warned_of_before_the_first_step(tmp_path):
+    rows = tiny_dataset(32)
+    foreign = rows.remove_columns("text").add_column("text", ["\u6211\u559c\u6b22"] * 20 + rows["text"][20:])
+    with pytest.warns(MsaWarning) as warned:
+        tiny_trainer(tmp_path, train=foreign)
+    (warning,) = warned
+    assert re.match(r"train_dataset: text: expected .* knows, got \d\d% of \d+ tokens", str(warning.message))
 
 
 def test_classes_are_chosen_by_accuracy(tmp_path):
