@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoPro
 from hf_msa.errors import CheckpointError, MsaError
 from hf_msa.files import fresh_folder
 from hf_msa.models import MODELS
+from hf_msa.own_files import foreign_files
 
 
 def load_checkpoint(name_or_path: str, revision: str | None = None, trust_remote_code: bool = False) -> Any:
@@ -135,14 +136,20 @@ def check_output(folder: Path) -> None:
     """Make a folder for a checkpoint, before any time is spent on what goes into it.
 
     Args:
-        folder: New, empty, or an older checkpoint, which stays until the new one is whole.
+        folder: New, empty, or an older checkpoint or run, which stays until the new one is whole.
 
     Raises:
-        CheckpointError: When something else than a checkpoint lies there.
+        CheckpointError: When something else than a checkpoint lies there, or beside it.
         OSError: When it cannot be written to.
     """
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not _is_checkpoint(folder)):
         raise CheckpointError(f"output: expected a new or empty folder or an older checkpoint, got {folder}")
+    if others := foreign_files(folder):
+        count = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise CheckpointError(
+            f"output: expected nothing beside the older checkpoint in {folder}, got {others[0]}{count}; move it, or "
+            "give another folder"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

@@ -7,6 +7,7 @@
 import itertools
 import json
 import math
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -137,6 +138,7 @@ def sweep_recipe(
             raise RecipeError(f"grid: expected different values, got {name} twice")
         plans[name] = (settings, plan)
     output = Path(output)
+    _check_table(output / SWEEP_FILE)
     runs: dict[str, Results] = {}
     for name, (_, plan) in plans.items():
         results = _finished(output / name, plan)
@@ -191,6 +193,16 @@ def combination_name(settings: dict[str, Any]) -> str:
         text = re.sub(r"[^\w.+-]+", "-", json.dumps(without_folders(value), ensure_ascii=False))
         parts.append(f"{key.rsplit('.', 1)[-1]}={text.strip('-')}")
     return ",".join(parts)
+
+
+def _check_table(file: Path) -> None:
+    """Refuse a file of somebody's that has the name of the sweep's table, before anything is trained."""
+    if not os.path.lexists(file):
+        return
+    try:
+        Sweep.from_dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise RecipeError(f"output: expected the table of an older sweep in {file}, got something else") from error
 
 
 def _finished(folder: Path, plan: Recipe) -> Results | None:

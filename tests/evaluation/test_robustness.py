@@ -57,6 +57,14 @@ def test_the_errors_of_the_space_are_those_whose_mean_is_reported(run):
     assert measured.error <= 0.5
 
 
+def test_a_plot_of_somebody_is_not_drawn_over(run, tmp_path):
+    file = tmp_path / "run-2.png"
+    file.write_text("mine")
+    with pytest.raises(MsaError, match=r"plot: expected a folder without older plots, got .*\.png; move it"):
+        measure_robustness("run", strengths=[1.0], plots=tmp_path)
+    assert file.read_text() == "mine"
+
+
 def test_a_plot_is_drawn_for_every_seed(run, tmp_path):
     measured = measure_robustness("run", strengths=[1.0], plots=tmp_path / "new")
     assert sorted(file.name for file in (tmp_path / "new").iterdir()) == ["run-1.png", "run-2.png"]
