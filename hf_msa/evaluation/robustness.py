@@ -10,13 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from transformers import AutoConfig
-
 from hf_msa.data.checks import check_dataset
 from hf_msa.data.fingerprint import corpus_sha256
 from hf_msa.data.named import check_split, open_corpus
 from hf_msa.errors import MsaError, MsaWarning
-from hf_msa.pretrained.checkpoint import load_checkpoint
+from hf_msa.pretrained.checkpoint import load_checkpoint, read_config
 from hf_msa.progress import Report, ignore
 
 from .markdown import markdown_table, spread
@@ -158,7 +156,7 @@ def measure_robustness(
     if stream not in streams:
         raise MsaError(f"stream: expected one of the run's, {', '.join(streams)}, got {stream!r}")
     rows = _open_rows(results, corpus, split, corpus_options)
-    config = AutoConfig.from_pretrained(str(run))
+    config = read_config(str(run))
     check_dataset(split, rows, config, streams)
     if with_psc and config.num_labels > 1:
         raise MsaError(f"psc: expected a run that predicts scores, got one of {config.num_labels} classes")

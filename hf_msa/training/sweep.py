@@ -14,13 +14,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from transformers import AutoConfig
-
 from hf_msa.errors import RecipeError
 from hf_msa.evaluation.markdown import METRIC_TITLES, markdown_table, mean_and_std, shown_metrics
 from hf_msa.evaluation.results import RESULTS_FILE, Results, read_results, strict_json
 from hf_msa.evaluation.selection import Selection
 from hf_msa.files import without_folders, write_file
+from hf_msa.pretrained.checkpoint import read_config
 from hf_msa.progress import Report, ignore
 
 from .recipe import Recipe, first_seeds, read_recipe
@@ -222,7 +221,7 @@ def _summarise(
     summaries = {key: run.summary() for key, run in runs.items()}
     (first, run), (_, plan) = next(iter(runs.items())), next(iter(plans.values()))
     arguments = (plan.training.get(key) for key in ("metric_for_best_model", "greater_is_better"))
-    selection = Selection.of(AutoConfig.from_pretrained(output / first), *arguments)
+    selection = Selection.of(read_config(str(output / first)), *arguments)
     values = {key: summary["valid"][selection.metric]["mean"] for key, summary in summaries.items()}
     best = selection.best(values)
     rows = [

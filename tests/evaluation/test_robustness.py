@@ -41,7 +41,7 @@ def run(monkeypatch):
     monkeypatch.setattr(robustness, "_open_rows", lambda *_: rows)
     monkeypatch.setattr(robustness, "check_dataset", lambda *_: None)
     monkeypatch.setattr(robustness, "load_checkpoint", load)
-    monkeypatch.setattr(robustness.AutoConfig, "from_pretrained", lambda _: made.model.config)
+    monkeypatch.setattr(robustness, "read_config", lambda _: made.model.config)
     # Three rows are too few for t-SNE.
     monkeypatch.setattr(robustness, "psc", lambda states, errors: errors)
     monkeypatch.setattr(robustness, "embed_in_plane", lambda states: states[:, :2])
