@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "hf_msa"
 # Lowest first: a room imports from its own floor and from those below it, never from above, and never in a circle.
 FLOORS = (
     {"models"},
-    {"data", "files", "optional", "errors", "progress"},
+    {"data", "files", "own_files", "optional", "errors", "progress"},
     {"evaluation", "features", "pretrained"},
     {"training", "conversion", "costs", "export"},
     {"hub"},

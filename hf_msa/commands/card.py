@@ -18,6 +18,7 @@ def card(
     Example: hf-msa card modeling_cards/pgf_net.md
     """
     from hf_msa.errors import MsaError
+    from hf_msa.files import write_file
     from hf_msa.hub.card import fill_card
 
     text = file.read_text(encoding="utf-8")
@@ -25,7 +26,7 @@ def card(
     if check and filled != text:
         raise MsaError(f"{file}: expected the tables that hf-msa card writes, got others; run it")
     if not check:
-        file.write_text(filled, encoding="utf-8")
+        write_file(file, filled)
 
 
 __all__ = ["card"]

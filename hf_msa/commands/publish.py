@@ -61,6 +61,13 @@ def publish(
         return
     done = "published" if published.is_new else "nothing has changed since"
     sys.stdout.write(f"{done} {published.url}\npin it with revision={published.commit!r}\n")
+    if published.removed:
+        sys.stdout.write(f"took away what an older push had left: {', '.join(published.removed)}\n")
+    if published.pickles:
+        sys.stdout.write(
+            f"these pickles stay there, since they may be yours, and older commits hold what was taken away: "
+            f"{', '.join(published.pickles)}\n"
+        )
 
 
 __all__ = ["publish"]

@@ -25,7 +25,12 @@ Overrides = Annotated[
 ]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a repository.")]
 TrustRemoteCode = Annotated[
-    bool, typer.Option("--trust-remote-code", help="Run the checkpoint's own code instead of this package's.")
+    bool,
+    typer.Option(
+        "--trust-remote-code",
+        help="Let code run that came with the checkpoint, such as a tokenizer's; its model runs the installed "
+        "package's code all the same. Whose code ran is said.",
+    ),
 ]
 
 

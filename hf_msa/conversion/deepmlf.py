@@ -237,7 +237,7 @@ def convert_authors_checkpoint(path: Path, folder: Path, recipe: Recipe) -> Any:
     fields = {key: value for key, value in recipe.model.items() if key != config_class.stage_one_field} | fields
     fields |= {"text_model_name_or_path": recipe.text_model}
     if has_text:
-        fields["text_config"] = AutoConfig.from_pretrained(recipe.text_model).to_dict()
+        fields["text_config"] = AutoConfig.from_pretrained(recipe.text_model, trust_remote_code=False).to_dict()
     config = config_class(**fields)
     model = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[config_class](config)
     optional = ("fusion_head.", "text_head.", "av_head.", "lm_head.")  # at weight 0 there is none

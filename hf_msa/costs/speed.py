@@ -54,7 +54,7 @@ def load_for_benchmark(name_or_path: str | Path) -> MsaPreTrainedModel:
         check_place("model", name)
         config = read_config(name)
         has_weights = not Path(name).is_file()
-    return (auto.from_pretrained(name) if has_weights else auto.from_config(config)).eval()
+    return (auto.from_pretrained(name, trust_remote_code=False) if has_weights else auto.from_config(config)).eval()
 
 
 def benchmark(

@@ -22,6 +22,7 @@ import numpy as np
 
 from hf_msa.models.streams_msa import FRAME_STREAMS
 
+from .csd_file import SequenceFile
 from .file_kinds import check_kind
 from .rows import SPLITS, CorpusError, OpenCorpus, brief, check_splits
 from .spans import read_span
@@ -61,7 +62,7 @@ def open_csd(
         CorpusError: When the extra is not installed, a file is none, two files could be meant, or folds are missing.
     """
     try:
-        import h5py
+        import h5py  # noqa: F401
     except ModuleNotFoundError as error:
         raise CorpusError(f'{folder}: .csd files need h5py: pip install "hf_msa[csd]"') from error
     paths = _assign(folder, dict(sequences or {}))
@@ -69,7 +70,7 @@ def open_csd(
         folds = _read_folds(folder / "folds.json")
     else:
         _check_folds(f"{folder}: folds", folds)
-    data = {role: _open(h5py, path) for role, path in paths.items()}
+    data = {role: SequenceFile(path) for role, path in paths.items()}
     labels = data["label"]
     repairs: Counter[str] = Counter()
     videos = {split: [video for video in folds[split] if video in labels] for split in SPLITS}
@@ -77,12 +78,12 @@ def open_csd(
     for role in data:
         if not any(video in data[role] for own in videos.values() for video in own) and any(videos.values()):
             raise CorpusError(f"{paths[role]}: expected some of the labelled videos, got none of them")
-    dims = {stream: _dim(paths[stream], data[stream]) if stream in data else 0 for stream in FRAME_STREAMS}
+    dims = {stream: data[stream].dim if stream in data else 0 for stream in FRAME_STREAMS}
     rates = {"audio": audio_rate, "visual": visual_rate}
 
     def rows(split: str) -> Iterator[dict[str, Any]]:
         for video in videos[split]:
-            entries = {role: _entries(paths[role], video, own[video]) for role, own in data.items() if video in own}
+            entries = {role: file.read(video) for role, file in data.items() if video in file}
             for stream in FRAME_STREAMS:
                 if stream in entries:
                     _check_frames(paths[stream], video, entries[stream][0], dims[stream])
@@ -108,7 +109,7 @@ def open_csd(
 
     return OpenCorpus(
         str(folder),
-        {split: sum(len(labels[video]["intervals"]) for video in own) for split, own in videos.items()},
+        {split: sum(labels.count(video) for video in own) for split, own in videos.items()},
         rows,
         dims,
         label_range,
@@ -169,38 +170,6 @@ def _check_folds(name: str, folds: Any) -> None:
     if not all(isinstance(own, (list, tuple)) and all(isinstance(video, str) for video in own) for own in lists):
         raise CorpusError(f"{name}: expected lists of videos for train, valid and test, got {brief(folds)}")
     check_splits(name, folds)
-
-
-def _open(h5py: Any, path: Path) -> Any:
-    """Return the group of the videos."""
-    try:
-        check_kind(path, "hdf5")
-        file = h5py.File(path, "r")
-        return next(iter(file.values()))["data"]
-    except (OSError, KeyError, StopIteration, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-        raise CorpusError(f"{path}: expected a computational sequence (HDF5), got {reason or 'no group'}") from error
-
-
-def _dim(path: Path, videos: Any) -> int:
-    for video in videos.values():
-        if "features" in video and len(video["features"].shape) == 2:
-            return int(video["features"].shape[1])
-    raise CorpusError(f"{path}: expected features of shape (n, F), got none")
-
-
-def _entries(path: Path, video: str, group: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return features and intervals of one video, checked."""
-    try:
-        features, intervals = (np.asarray(group[name]) for name in ("features", "intervals"))
-    except (KeyError, OSError) as error:
-        raise CorpusError(f"{path}: {video}: expected features and intervals, got {error}") from error
-    if features.ndim != 2 or intervals.shape != (len(features), 2):
-        raise CorpusError(
-            f"{path}: {video}: expected features (n, F) and intervals (n, 2), got {features.shape} "
-            f"and {intervals.shape}"
-        )
-    return features, intervals.astype(np.float64)
 
 
 def _check_frames(path: Path, video: str, features: np.ndarray, dim: int) -> None:

@@ -29,7 +29,7 @@ def evaluate_checkpoint(
         split: train, valid or test.
         corpus_options: Options of `load_corpus`.
         revision: Branch, tag or commit of a repository.
-        trust_remote_code: Run the checkpoint's own code instead of this package's.
+        trust_remote_code: Let code run that came with the checkpoint; see `load_checkpoint`.
         report: Told of the rows that are done.
 
     Raises:

@@ -3,20 +3,19 @@
 It measures the checkpoint of every seed of a run, so that the intervals are over utterances and seeds.
 """
 
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from transformers import AutoConfig
-
 from hf_msa.data.checks import check_dataset
 from hf_msa.data.fingerprint import corpus_sha256
 from hf_msa.data.known_text import KnownText
 from hf_msa.data.named import check_split, open_corpus
 from hf_msa.errors import MsaError, MsaWarning
-from hf_msa.pretrained.checkpoint import load_checkpoint
+from hf_msa.pretrained.checkpoint import load_checkpoint, read_config
 from hf_msa.progress import Report, ignore
 
 from .markdown import markdown_table, spread
@@ -158,10 +157,11 @@ def measure_robustness(
     if stream not in streams:
         raise MsaError(f"stream: expected one of the run's, {', '.join(streams)}, got {stream!r}")
     rows = _open_rows(results, corpus, split, corpus_options)
-    config = AutoConfig.from_pretrained(str(run))
+    config = read_config(str(run))
     check_dataset(split, rows, config, streams)
     if with_psc and config.num_labels > 1:
         raise MsaError(f"psc: expected a run that predicts scores, got one of {config.num_labels} classes")
+    files = {} if plots is None else _plot_files(Path(plots), results)
 
     passes, gates, spaces = [], [], []
     for seed in results.runs:
@@ -188,8 +188,8 @@ def measure_robustness(
             errors = predictions.errors(model.config.label_range)
             spaces.append(psc(states, errors))
             if plots is not None:
-                Path(plots).mkdir(parents=True, exist_ok=True)
-                file = Path(plots) / f"{results.name}-{seed.seed}.png"
+                file = files[seed.seed]
+                file.parent.mkdir(parents=True, exist_ok=True)
                 plot_psc(embed_in_plane(states), predictions.labels, errors=errors, file=file, title=title)
     rises = noise_rises(passes)
     return Robustness(
@@ -202,6 +202,16 @@ def measure_robustness(
         gates=tuple(gates),
         spaces=tuple(spaces),
     )
+
+
+def _plot_files(folder: Path, results: Results) -> dict[int, Path]:
+    """Return the file of every seed's plot, none of which is there yet: what has its name may be somebody's."""
+    name = re.sub(r"[^\w.+=,-]", "_", results.name)
+    files = {seed: folder / f"{name}-{seed}.png" for seed in results.seeds}
+    for file in files.values():
+        if file.exists():
+            raise MsaError(f"plot: expected a folder without older plots, got {file}; move it, or name another folder")
+    return files
 
 
 def _open_rows(results: Results, corpus: str | None, split: str, corpus_options: dict[str, Any] | None) -> Any:

@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, AutoProcessor
+from transformers import AutoProcessor
 
 from hf_msa.errors import MsaError, PublishError
 from hf_msa.evaluation.results import RESULTS_FILE
-from hf_msa.pretrained.checkpoint import check_model_type, load_checkpoint
+from hf_msa.pretrained.checkpoint import load_checkpoint, read_config
 from hf_msa.training.adapters import is_adapter, merge_adapter
 
 from .card_check import card_problems, number_problems
@@ -47,6 +47,8 @@ class Publication:
         url: Address of the commit or pull request; None after a dry run.
         commit: Hash of the commit, which `revision=` pins; None after a dry run.
         is_new: Whether a commit was made; False after a dry run, and where the repository had every file already.
+        removed: Files of an older push that were taken away, pickled weights among them.
+        pickles: Pickles that stay in the repository, under names that nothing loads by itself.
     """
 
     repo_id: str
@@ -55,6 +57,8 @@ class Publication:
     url: str | None = None
     commit: str | None = None
     is_new: bool = False
+    removed: tuple[str, ...] = ()
+    pickles: tuple[str, ...] = ()
 
 
 def publish(
@@ -154,7 +158,16 @@ def send_or_list(folder: Path, to: Destination, card: str, dry_run: bool) -> Pub
     if dry_run:
         return Publication(to.repo_id, files, card)
     sent = send_folder(folder, to, f"Publish {to.name} with hf_msa")
-    return Publication(to.repo_id, files, card, sent.url, sent.commit, sent.is_new)
+    return Publication(
+        to.repo_id,
+        files,
+        card,
+        url=sent.url,
+        commit=sent.commit,
+        is_new=sent.is_new,
+        removed=sent.removed,
+        pickles=sent.pickles,
+    )
 
 
 def _save_merged(checkpoint: Path, folder: Path, max_shard_size: str) -> tuple[Any, Any]:
@@ -190,14 +203,13 @@ def _save_adapter(checkpoint: Path, folder: Path) -> tuple[Any, Any]:
     if not all((checkpoint / name).is_file() for name in ("config.json", *_ADAPTER_FILES)):
         raise MsaError(f"checkpoint: expected an adapter that save_adapter wrote, got {checkpoint}")
     _check_processor(checkpoint)
-    config = AutoConfig.from_pretrained(checkpoint)
-    check_model_type(config, str(checkpoint))
+    config = read_config(str(checkpoint))
     if text_model_repository(config) is None:
         raise MsaError(
             "text_model_name_or_path: expected a repository from which others get the text model, got "
             f"{config.text_model_name_or_path!r}"
         )
-    processor = AutoProcessor.from_pretrained(checkpoint)
+    processor = AutoProcessor.from_pretrained(checkpoint, trust_remote_code=False)
     config.save_pretrained(folder)
     processor.save_pretrained(folder)
     for name in _ADAPTER_FILES:

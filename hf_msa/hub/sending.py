@@ -11,11 +11,14 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from hf_msa.errors import MsaError
+from hf_msa.models.modeling_msa import PICKLES
 
 # What an older push may have left that would be loaded in place of, or beside, the new files; all else stays.
 _STALE = {
     "model": re.compile(
         r"[^/]+\.safetensors|[^/]+\.index\.json|adapter_config\.json|results\.json|\.eval_results/hf_msa\.yaml"
+        # Pickles under names from which transformers or peft would load them, and Trainer's settings.
+        r"|pytorch_model[^/]*\.bin|adapter_model\.bin|training_args\.bin"
     ),
     "dataset": re.compile(r"[^/]+\.parquet"),
 }
@@ -72,11 +75,15 @@ class Sent:
         url: Address of the commit, or of the pull request.
         commit: Hash of the commit, to pin.
         is_new: False where the repository had every file already, and neither commit nor pull request was made.
+        removed: Files of an older push that were taken away.
+        pickles: Pickles that stay there, under names that nothing loads by itself.
     """
 
     url: str
     commit: str
     is_new: bool
+    removed: tuple[str, ...] = ()
+    pickles: tuple[str, ...] = ()
 
 
 def send_folder(folder: Path, to: Destination, message: str) -> Sent:
@@ -137,10 +144,12 @@ def _send(api: HfApi, folder: Path, to: Destination, message: str) -> Sent:
     for attempt in itertools.count(1):
         parent = api.repo_info(**repository, revision=revision).sha
         there = api.list_repo_files(**repository, revision=parent)
+        operations = _operations(folder, there, _STALE[to.kind])
+        removed = tuple(entry.path_in_repo for entry in operations if isinstance(entry, CommitOperationDelete))
         try:
             commit = api.create_commit(
                 **repository,
-                operations=_operations(folder, there, _STALE[to.kind]),
+                operations=operations,
                 commit_message=message,
                 revision=revision,
                 parent_commit=parent,
@@ -152,7 +161,8 @@ def _send(api: HfApi, folder: Path, to: Destination, message: str) -> Sent:
                 continue
             raise
         break
-    return Sent(commit.pr_url or commit.commit_url, commit.oid, commit.oid != parent)
+    pickles = tuple(name for name in there if Path(name).suffix in PICKLES and name not in removed)
+    return Sent(commit.pr_url or commit.commit_url, commit.oid, commit.oid != parent, removed, pickles)
 
 
 def _operations(

@@ -14,13 +14,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
-from transformers.utils import ModelOutput, can_return_tuple
+from transformers.utils import (
+    SAFE_WEIGHTS_INDEX_NAME,
+    SAFE_WEIGHTS_NAME,
+    ModelOutput,
+    cached_file,
+    can_return_tuple,
+    logging,
+)
 
 from .configuration_msa import MsaConfig
 from .errors_msa import MsaError
 from .inputs_msa import first_token
 from .streams_msa import STREAMS
 
+logger = logging.get_logger("transformers.modeling_msa")
+
+# Names of files that torch writes as pickles.
+PICKLES = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"})
 # Keywords of `from_text_pretrained` that say how to fetch and load the text model; all others are configuration.
 _LOADING_KEYS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 
@@ -174,8 +185,8 @@ class MsaPreTrainedModel(PreTrainedModel):
                 since fresh weights do not train in half precision) and `attn_implementation`.
 
         Raises:
-            MsaError: When the text model is of a family that this model is not built on or of other sizes than
-                `config` says, or a field is unknown.
+            MsaError: When the text model is of a family that this model is not built on, brings code of its own,
+                which is never run, or is of other sizes than `config` says, or a field is unknown.
         """
         loading = {key: kwargs.pop(key) for key in _LOADING_KEYS if key in kwargs}
         building = {key: kwargs.pop(key) for key in ("dtype", "attn_implementation") if key in kwargs}
@@ -183,12 +194,21 @@ class MsaPreTrainedModel(PreTrainedModel):
         if config is None:
             kwargs.setdefault("text_model_name_or_path", str(name_or_path))
             kwargs.setdefault("text_model_revision", loading.get("revision"))
-            text_config = AutoConfig.from_pretrained(name_or_path, **loading)
+            with _without_its_code(name_or_path):
+                text_config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False, **loading)
             config = cls.config_class(text_config=text_config, **kwargs)
         elif kwargs:
             raise MsaError(f"config: expected either a configuration or its fields, got both, with {sorted(kwargs)}")
 
-        pretrained = cls.text_auto_class.from_pretrained(name_or_path, **loading, **building)
+        with _without_its_code(name_or_path):
+            pretrained = cls.text_auto_class.from_pretrained(
+                name_or_path, trust_remote_code=False, weights_only=True, **loading, **building
+            )
+        if not has_safetensors(name_or_path, **loading):
+            logger.warning_once(
+                f"{name_or_path}: its weights are a pickle (*.bin), of which torch has read the tensors alone "
+                "(weights_only); safetensors hold nothing else"
+            )
         model = cls._from_config(config, **building)
         weights, wanted = pretrained.base_model.state_dict(), model.text_model.state_dict()
         # A pooler or a head of the pretrained model has no place here; what is needed must be there.
@@ -208,22 +228,31 @@ class MsaPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """Load a checkpoint; see `PreTrainedModel.from_pretrained` for the arguments.
+        """Load a checkpoint; see `PreTrainedModel.from_pretrained` for the arguments. Its weights are safetensors.
 
         Raises:
-            MsaError: When the checkpoint is of another model type, a file is damaged, an index names shards outside
-                of the folder, or weights are missing, of another size or without a place, where transformers would
-                warn and go on with random ones.
+            MsaError: When the checkpoint is of another model type, its weights are no safetensors, a file is damaged,
+                an index names shards outside of the folder, or weights are missing, of another size or without a
+                place, where transformers would warn and go on with random ones.
         """
+        if kwargs.pop("use_safetensors", None) is False:
+            raise MsaError("use_safetensors: expected True, got False; a checkpoint's pickles are never read")
         wants_info = kwargs.pop("output_loading_info", False)
         allows_mismatch = kwargs.pop("ignore_mismatched_sizes", False)
         place = pretrained_model_name_or_path
         refuse_shards_elsewhere(place)
+        _refuse_pickles_alone(place, kwargs.get("subfolder", ""))
+        if kwargs.get("state_dict") is None:
+            kwargs["use_safetensors"] = True
         try:
             model, info = super().from_pretrained(
                 place, *args, output_loading_info=True, ignore_mismatched_sizes=True, **kwargs
             )
         except Exception as error:
+            if isinstance(error, OSError) and "use_safetensors" in str(error):  # of a repository
+                raise MsaError(
+                    f"{place}: expected weights as model.safetensors, got none; pickles (*.bin) are never read"
+                ) from error
             # The class of safetensors' errors lives in a library that checkpoints do not import.
             if type(error).__name__ == "SafetensorError":
                 raise MsaError(f"{place}: expected whole weights, got a damaged file ({error})") from error
@@ -242,6 +271,16 @@ class MsaPreTrainedModel(PreTrainedModel):
                 raise MsaError(f"{place}: the checkpoint {kind} {len(keys)} weights, among them {min(keys)}")
         model.freeze_text_model()
         return (model, info) if wants_info else model
+
+    @staticmethod
+    def _load_pretrained_model(
+        model: Any, state_dict: Any, checkpoint_files: Any, *args: Any, **kwargs: Any
+    ) -> tuple[Any, Any]:
+        # Here transformers opens weights, whatever config.json, an index or an adapter made it look for.
+        for file in checkpoint_files or ():
+            if not str(file).endswith(".safetensors"):
+                raise MsaError(f"{file}: expected weights as safetensors, got another file, which was not read")
+        return PreTrainedModel._load_pretrained_model(model, state_dict, checkpoint_files, *args, **kwargs)
 
 
 class MsaForSequenceClassification(MsaPreTrainedModel):
@@ -339,8 +378,53 @@ class MsaForSequenceClassification(MsaPreTrainedModel):
         return None
 
 
+def has_safetensors(place: Any, subfolder: str = "", **loading: Any) -> bool:
+    """Return whether a model's weights are there as safetensors, whole or in shards; else they are a pickle.
+
+    Args:
+        place: Folder or repository.
+        subfolder: Where in it.
+        loading: `revision`, `token`, `cache_dir` and what else says how to fetch.
+    """
+    quiet = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
+    names = (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME)
+    return any(cached_file(place, name, subfolder=subfolder, **quiet, **loading) is not None for name in names)
+
+
+@contextlib.contextmanager
+def _without_its_code(name: Any) -> Iterator[None]:
+    """Say in one line that code which came with a text model was not run."""
+    try:
+        yield
+    except ValueError as error:
+        if "trust_remote_code" not in str(error):
+            raise
+        raise MsaError(
+            f"{name}: expected a text model that transformers knows, got one with code of its own, which is never run"
+        ) from error
+
+
+def _refuse_pickles_alone(place: Any, subfolder: str) -> None:
+    """Refuse a file that is no safetensors, and a folder that has pickles where these should be."""
+    folder = Path(place, subfolder) if isinstance(place, (str, Path)) else Path()
+    if place is None or not folder.exists():
+        return
+    if folder.is_file():
+        pickles = [] if folder.suffix == ".safetensors" else [folder]
+    else:
+        has_weights = next(folder.glob("*.safetensors"), None) is not None
+        pickles = [] if has_weights else sorted(file for file in folder.iterdir() if file.suffix in PICKLES)
+    if pickles:
+        raise MsaError(
+            f"{place}: expected weights as safetensors, got {pickles[0].name}, which was not read; load it where you "
+            "trust it and save it anew by save_pretrained"
+        )
+
+
 def refuse_shards_elsewhere(place: Any) -> None:
     """Refuse a folder whose index names files outside of it; of a repository huggingface_hub fetches no such file.
+
+    What an index names that is no safetensors file is refused when it is to be opened.
 
     Args:
         place: Folder or repository of a checkpoint.
@@ -453,8 +537,10 @@ __all__ = [
     "MsaModelOutput",
     "MsaOutput",
     "MsaPreTrainedModel",
+    "PICKLES",
     "evaluating",
     "explain_by_leaving_out",
+    "has_safetensors",
     "msa_loss",
     "text_encoder_from_config",
 ]

@@ -117,8 +117,8 @@ class MsaProcessor(ProcessorMixin):
         known = set(inspect.signature(MsaFeatureExtractor.__init__).parameters) - {"self", "kwargs"}
         if unknown := sorted(set(kwargs) - known):
             raise MsaError(f"{cls.__name__}: unknown keyword(s) {', '.join(map(repr, unknown))}")
-        tokenizer = AutoTokenizer.from_pretrained(name_or_path, **loading)
-        config = AutoConfig.from_pretrained(name_or_path, **loading)
+        tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False, **loading)
+        config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False, **loading)
         limit = min(tokenizer.model_max_length, _num_positions(config) - cls.reserved_positions)
         wanted = as_whole(max_text_length)  # what is no number is refused by name
         if max_text_length is None or wanted is not None:

@@ -2,16 +2,19 @@
 
 import json
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoProcessor, pipeline
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoProcessor, PreTrainedConfig, pipeline
 
-from hf_msa.errors import CheckpointError, MsaError
+from hf_msa._version import __version__
+from hf_msa.errors import CheckpointError, MsaError, MsaWarning
 from hf_msa.files import fresh_folder
 from hf_msa.models import MODELS
+from hf_msa.own_files import foreign_files
 
 
 def load_checkpoint(name_or_path: str, revision: str | None = None, trust_remote_code: bool = False) -> Any:
@@ -20,18 +23,27 @@ def load_checkpoint(name_or_path: str, revision: str | None = None, trust_remote
     Args:
         name_or_path: Folder or repository.
         revision: Branch, tag or commit of a repository.
-        trust_remote_code: Run the checkpoint's own code instead of this package's.
+        trust_remote_code: Let code run that came with the checkpoint, such as a tokenizer's. Of what this package
+            knows, models, processors and pipeline, its own code runs all the same, as transformers has it; a warning
+            says whose code ran.
 
     Raises:
-        CheckpointError: When there is no such folder, or it holds another kind of model or is damaged.
+        CheckpointError: When there is no such folder, or it holds another kind of model, brings code that it cannot
+            do without and that may not run, or is damaged.
     """
     check_place("model", name_or_path)
-    options = {"revision": revision, "trust_remote_code": trust_remote_code or None}
+    # False, not None: of None transformers makes a question, and whatever standard input holds is the answer.
+    options = {"revision": revision, "trust_remote_code": bool(trust_remote_code)}
     read_config(name_or_path, **options)
     model = AutoModelForSequenceClassification.from_pretrained(name_or_path, **options)
     try:
         processor = AutoProcessor.from_pretrained(name_or_path, **options)
     except Exception as error:  # tokenizers raises no narrower one, transformers whatever the content leads to
+        if "trust_remote_code" in str(error):
+            raise CheckpointError(
+                f"{name_or_path}: expected a tokenizer that transformers knows, got one with code of its own, which "
+                "was not run; look at it, then allow it by trust_remote_code (--trust-remote-code)"
+            ) from error
         if isinstance(error, (OSError, ImportError)) or name_or_path in str(error):
             raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
@@ -39,9 +51,24 @@ def load_checkpoint(name_or_path: str, revision: str | None = None, trust_remote
             f"{name_or_path}: expected processor_config.json, tokenizer.json and tokenizer_config.json "
             f"as they were saved, got damaged ones ({reason})"
         ) from error
+    if trust_remote_code:
+        warnings.warn(f"{name_or_path}: {_whose_code(model, processor)}", MsaWarning, stacklevel=2)
     if torch.accelerator.is_available():
         model.to(torch.accelerator.current_accelerator())
     return model.eval(), processor
+
+
+def _whose_code(model: Any, processor: Any) -> str:
+    """Return a sentence on whose code has run, this package's or what came with the checkpoint."""
+    parts = (model, processor, processor.feature_extractor, processor.tokenizer)
+    # The package into which transformers puts code that it has fetched.
+    theirs = sorted(
+        {type(part).__name__ for part in parts if type(part).__module__.startswith("transformers_modules.")}
+    )
+    ours = f"the code of hf_msa {__version__} ran"
+    if theirs:
+        return f"{ours}, and of the checkpoint's own that of {', '.join(theirs)}"
+    return f"{ours}, none that came with the checkpoint; transformers prefers what is installed"
 
 
 def names_folder(name_or_path: str) -> bool:
@@ -80,7 +107,7 @@ def load_pipeline(name_or_path: str, revision: str | None = None, trust_remote_c
     Args:
         name_or_path: Folder or repository.
         revision: Branch, tag or commit of a repository.
-        trust_remote_code: Run the checkpoint's own code instead of this package's.
+        trust_remote_code: As for `load_checkpoint`.
 
     Raises:
         CheckpointError: As `load_checkpoint`.
@@ -91,7 +118,7 @@ def load_pipeline(name_or_path: str, revision: str | None = None, trust_remote_c
         model=model,
         processor=processor,
         revision=revision,
-        trust_remote_code=trust_remote_code or None,
+        trust_remote_code=bool(trust_remote_code),
     )
 
 
@@ -100,18 +127,21 @@ def read_config(name_or_path: str, **options: Any) -> Any:
 
     Args:
         name_or_path: Folder or repository, or the path of a config.json.
-        options: Of `AutoConfig.from_pretrained`.
+        options: Of `AutoConfig.from_pretrained`; no code that came with a checkpoint is run for it.
 
     Raises:
         CheckpointError: When it describes no model of this package, or none at all.
     """
+    options["trust_remote_code"] = False
     try:
+        # Its type first: another package's checkpoint may bring code, and says so itself without that.
+        described, _ = PreTrainedConfig.get_config_dict(name_or_path, **options)
+        _check_type(described.get("model_type"), name_or_path)
         config = AutoConfig.from_pretrained(name_or_path, **options)
     except MsaError:
         raise
     except (StrictDataclassError, ValueError) as error:
         raise CheckpointError(f"{name_or_path}: config.json: {' '.join(str(error).split())}") from error
-    check_model_type(config, name_or_path)
     return config
 
 
@@ -125,24 +155,32 @@ def check_model_type(config: Any, name: str) -> None:
     Raises:
         CheckpointError: It names the model type.
     """
-    if config.model_type not in MODELS:
-        raise CheckpointError(
-            f"model: expected one of type {', '.join(MODELS)}, got {name!r} of type {config.model_type!r}"
-        )
+    _check_type(config.model_type, name)
+
+
+def _check_type(model_type: Any, name: str) -> None:
+    if not isinstance(model_type, str) or model_type not in MODELS:
+        raise CheckpointError(f"model: expected one of type {', '.join(MODELS)}, got {name!r} of type {model_type!r}")
 
 
 def check_output(folder: Path) -> None:
     """Make a folder for a checkpoint, before any time is spent on what goes into it.
 
     Args:
-        folder: New, empty, or an older checkpoint, which stays until the new one is whole.
+        folder: New, empty, or an older checkpoint or run, which stays until the new one is whole.
 
     Raises:
-        CheckpointError: When something else than a checkpoint lies there.
+        CheckpointError: When something else than a checkpoint lies there, or beside it.
         OSError: When it cannot be written to.
     """
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not _is_checkpoint(folder)):
         raise CheckpointError(f"output: expected a new or empty folder or an older checkpoint, got {folder}")
+    if others := foreign_files(folder):
+        count = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise CheckpointError(
+            f"output: expected nothing beside the older checkpoint in {folder}, got {others[0]}{count}; move it, or "
+            "give another folder"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

@@ -96,9 +96,10 @@ def _convert(gguf_file: Path, folder: Path) -> None:
     """Save the model and tokenizer of a GGUF file as transformers saves them."""
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+    options = {"gguf_file": gguf_file.name, "trust_remote_code": False}
     # It has a padding token of its own, the end-of-sequence token's string; saved as it is.
-    tokenizer = AutoTokenizer.from_pretrained(gguf_file.parent, gguf_file=gguf_file.name)
-    read = AutoModelForCausalLM.from_pretrained(gguf_file.parent, gguf_file=gguf_file.name)
+    tokenizer = AutoTokenizer.from_pretrained(gguf_file.parent, **options)
+    read = AutoModelForCausalLM.from_pretrained(gguf_file.parent, **options)
     if read.config.model_type != "llama":
         raise OSError(f"{gguf_file.name}: expected a model of the Llama family, got {read.config.model_type!r}")
     # A model that was read from GGUF remembers it and saves in its own way; a fresh one is like any other.

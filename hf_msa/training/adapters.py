@@ -10,13 +10,15 @@ from typing import Any
 
 import peft
 from torch.nn import Linear
-from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoConfig, AutoProcessor, PreTrainedModel
+from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoProcessor, PreTrainedModel
+from transformers.utils import cached_file
 
 from hf_msa.errors import MsaError
 from hf_msa.evaluation.results import RESULTS_FILE
-from hf_msa.models import MsaConfig, MsaPreTrainedModel
-from hf_msa.pretrained.checkpoint import save_checkpoint
+from hf_msa.models import MsaPreTrainedModel
+from hf_msa.pretrained.checkpoint import read_config, save_checkpoint
 
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _MAX_RANK = 1024  # ours: beyond the width of any text model that fits beside it, a slip of the pen fills the memory
 
 
@@ -124,14 +126,13 @@ def load_adapter(
         kwargs: `revision`, `token`, `cache_dir`, `local_files_only` of the adapter.
 
     Raises:
-        MsaError: When the checkpoint is of no model of this package, or does not say where its text model is.
+        MsaError: When the checkpoint is of no model of this package, its weights are no safetensors, or it does not
+            say where its text model is.
     """
     source = str(folder_or_repo)
     if Path(source).is_dir() and not (Path(source) / "adapter_config.json").exists():
         raise MsaError(f"{source}: expected an adapter, got no adapter_config.json; is it a merged checkpoint?")
-    config = AutoConfig.from_pretrained(source, **kwargs)
-    if not isinstance(config, MsaConfig):
-        raise MsaError(f"{source}: expected an adapter of this package, got model type {config.model_type!r}")
+    config = read_config(source, **kwargs)
     place = {"name_or_path": config.text_model_name_or_path, "revision": config.text_model_revision}
     if text_model_name_or_path is not None:
         place = {"name_or_path": text_model_name_or_path}
@@ -139,8 +140,15 @@ def load_adapter(
         raise MsaError("text_model_name_or_path: expected a repository or folder, since this adapter records none")
     model_class = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
     base = model_class.from_text_pretrained(**place, config=config)
+    _check_weights(source, **kwargs)
     model = peft.PeftModel.from_pretrained(base, source, is_trainable=not merge, **kwargs)
     return merge_lora(model).eval() if merge else model
+
+
+def _check_weights(source: str, **kwargs: Any) -> None:
+    """Refuse an adapter without safetensors; PEFT would read its pickle."""
+    if cached_file(source, ADAPTER_WEIGHTS, _raise_exceptions_for_missing_entries=False, **kwargs) is None:
+        raise MsaError(f"{source}: expected weights as {ADAPTER_WEIGHTS}, got none; pickles (*.bin) are never read")
 
 
 def is_adapter(folder: str | Path) -> bool:
@@ -165,7 +173,7 @@ def merge_adapter(folder: str | Path, output: Path) -> Path:
     Raises:
         MsaError: As `load_adapter`.
     """
-    save_checkpoint(load_adapter(folder), AutoProcessor.from_pretrained(folder), output)
+    save_checkpoint(load_adapter(folder), AutoProcessor.from_pretrained(folder, trust_remote_code=False), output)
     results = Path(folder) / RESULTS_FILE
     if results.is_file():
         (output / RESULTS_FILE).write_bytes(results.read_bytes())

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,8 +13,9 @@ from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, PROCESSOR_MA
 from hf_msa.data.checks import check_dataset
 from hf_msa.data.named import Corpus
 from hf_msa.data.rows import SPLITS
-from hf_msa.errors import MsaError, RecipeError
+from hf_msa.errors import MsaError, MsaWarning, RecipeError
 from hf_msa.files import without_folders
+from hf_msa.models.modeling_msa import has_safetensors
 from hf_msa.models.streams_msa import FRAME_STREAMS
 from hf_msa.pretrained.checkpoint import check_place, load_checkpoint
 from hf_msa.pretrained.text_models import OFFLINE_TEXT_MODEL, offline_text_model
@@ -56,6 +58,13 @@ class Builder:
                 self.config = recipe.config_class(**fields)
             self._check_rows()
             self.processor = self._build_processor()
+            if not has_safetensors(self.text_model):
+                warnings.warn(
+                    f"text_model: the weights of {without_folders(self.text_model)} are a pickle (*.bin), of which "
+                    "torch reads the tensors alone (weights_only); safetensors hold nothing else",
+                    MsaWarning,
+                    stacklevel=2,
+                )
         else:
             model, self.processor = load_checkpoint(recipe.initial_checkpoint)
             self.config = model.config

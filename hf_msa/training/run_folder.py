@@ -11,6 +11,8 @@ All of it grows in a hidden folder beside the output and gets its name at the en
 
 import contextlib
 import json
+import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -24,6 +26,11 @@ from hf_msa.evaluation.predictions import Predictions, read_predictions, write_p
 from hf_msa.evaluation.results import PREDICTIONS_FILE, Results, SeedResult
 from hf_msa.files import replace_folder, write_file
 from hf_msa.pretrained.checkpoint import check_output
+
+# What a run writes into its hidden folder.
+_OURS = re.compile(
+    r"run\.json|model\.json|\d+\.(?:json|parquet)|training|logs|seeds|whole|\.\w+\.json(?:\.\d+)?\.partial"
+)
 
 
 class RunFolder:
@@ -42,11 +49,14 @@ class RunFolder:
         """Keep a second training of this machine out while the block runs.
 
         Raises:
-            RecipeError: When another training is at work there.
+            RecipeError: When another training is at work there, or a file that is no lock has the lock's name.
         """
         fresh = [folder for folder in (self.output, *self.output.parents) if not folder.exists()]
         self.output.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.output.with_name(f".{self.output.name}.lock"), timeout=0)
+        file = self.output.with_name(f".{self.output.name}.lock")
+        if os.path.lexists(file) and (file.is_symlink() or not file.is_file() or file.stat().st_size):
+            raise RecipeError(f"output: expected {file} to be free for a lock, got a file of somebody's; move it")
+        lock = FileLock(file, timeout=0)
         try:
             lock.acquire()
         except Timeout as error:
@@ -71,14 +81,16 @@ class RunFolder:
             resume: Go on with an unfinished run.
 
         Raises:
-            RecipeError: When an unfinished run lies there that is not to be resumed, or is of another recipe.
+            RecipeError: When an unfinished run lies there that is not to be resumed, or is of another recipe, or
+                something that is none.
             CheckpointError: As `check_output`.
         """
         check_output(self.output)
+        self._refuse_what_is_not_ours()
         file = self.unfinished / "run.json"
         if not self.has_progress():
             self.discard()
-            self.unfinished.mkdir(parents=True)
+            self.unfinished.mkdir(parents=True, exist_ok=True)
             write_file(file, json.dumps(description))
             return
         if not resume:
@@ -102,8 +114,29 @@ class RunFolder:
         return any(self.unfinished.glob("training/*/checkpoint-*")) or any(self.unfinished.glob("seeds/*"))
 
     def discard(self) -> None:
-        """Delete the hidden folder."""
-        shutil.rmtree(self.unfinished, ignore_errors=True)
+        """Delete what a run writes into the hidden folder, and the folder unless something else lies in it."""
+        for entry in self._entries():
+            if _OURS.fullmatch(entry.name):
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry, ignore_errors=True)
+                else:
+                    entry.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.unfinished.rmdir()
+
+    def _refuse_what_is_not_ours(self) -> None:
+        names = sorted(entry.name for entry in self._entries())
+        # A run writes run.json first; one that was killed in doing so leaves half of it.
+        is_ours = "run.json" in names or not [name for name in names if not name.endswith(".partial")]
+        others = names if not is_ours else [name for name in names if not _OURS.fullmatch(name)]
+        if others or (os.path.lexists(self.unfinished) and not self.unfinished.is_dir()):
+            raise RecipeError(
+                f"output: expected {self.unfinished} to be free for an unfinished run, got "
+                f"{others[0] if others else 'a file'} there; move it, or give another folder"
+            )
+
+    def _entries(self) -> list[Path]:
+        return list(self.unfinished.iterdir()) if self.unfinished.is_dir() else []
 
     def training(self, seed: int) -> Path:
         """Return where the Trainer of a seed saves."""

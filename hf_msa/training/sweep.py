@@ -7,19 +7,19 @@
 import itertools
 import json
 import math
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from transformers import AutoConfig
-
 from hf_msa.errors import RecipeError
 from hf_msa.evaluation.markdown import METRIC_TITLES, markdown_table, mean_and_std, shown_metrics
 from hf_msa.evaluation.results import RESULTS_FILE, Results, read_results, strict_json
 from hf_msa.evaluation.selection import Selection
 from hf_msa.files import without_folders, write_file
+from hf_msa.pretrained.checkpoint import read_config
 from hf_msa.progress import Report, ignore
 
 from .recipe import Recipe, first_seeds, read_recipe
@@ -137,6 +137,7 @@ def sweep_recipe(
             raise RecipeError(f"grid: expected different values, got {name} twice")
         plans[name] = (settings, plan)
     output = Path(output)
+    _check_table(output / SWEEP_FILE)
     runs: dict[str, Results] = {}
     for name, (_, plan) in plans.items():
         results = _finished(output / name, plan)
@@ -193,6 +194,16 @@ def combination_name(settings: dict[str, Any]) -> str:
     return ",".join(parts)
 
 
+def _check_table(file: Path) -> None:
+    """Refuse a file of somebody's that has the name of the sweep's table, before anything is trained."""
+    if not os.path.lexists(file):
+        return
+    try:
+        Sweep.from_dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise RecipeError(f"output: expected the table of an older sweep in {file}, got something else") from error
+
+
 def _finished(folder: Path, plan: Recipe) -> Results | None:
     if not (folder / RESULTS_FILE).exists():
         return None
@@ -210,7 +221,7 @@ def _summarise(
     summaries = {key: run.summary() for key, run in runs.items()}
     (first, run), (_, plan) = next(iter(runs.items())), next(iter(plans.values()))
     arguments = (plan.training.get(key) for key in ("metric_for_best_model", "greater_is_better"))
-    selection = Selection.of(AutoConfig.from_pretrained(output / first), *arguments)
+    selection = Selection.of(read_config(str(output / first)), *arguments)
     values = {key: summary["valid"][selection.metric]["mean"] for key, summary in summaries.items()}
     best = selection.best(values)
     rows = [

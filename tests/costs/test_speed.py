@@ -298,7 +298,7 @@ def test_another_model_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=f"expected one of type {', '.join(MODELS)}"):
         load_for_benchmark(tmp_path)
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(CheckpointError, match=r"config\.json: Unrecognized model"):
+    with pytest.raises(CheckpointError, match="of type None"):
         load_for_benchmark(tmp_path)
 
 

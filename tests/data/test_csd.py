@@ -194,3 +194,115 @@ def test_without_h5py_the_extra_is_named(folder, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(CorpusError, match=r'pip install "hf_msa\[csd\]"'):
         load_corpus(folder)
+
+
+def secret(folder):
+    (folder.parent / "secret.txt").write_bytes(b"s3cret" * 4)
+    return folder.parent / "secret.txt"
+
+
+def external_storage(folder):
+    with h5py.File(folder / "MOSI_TimestampedWords.csd", "a") as file:
+        group = file["MOSI_TimestampedWords/data/v1"]
+        del group["features"]
+        where = [(str(secret(folder)), 0, 24)]
+        group.create_dataset("features", (4, 1), "S6", external=where)
+
+
+def external_link(folder, place="data/v1/features"):
+    other = folder.parent / "other.h5"
+    with h5py.File(other, "w") as file:
+        file["words"] = np.array([[b"s3cret"]] * 4)
+        file.create_group("group/data")
+    with h5py.File(folder / "MOSI_TimestampedWords.csd", "a") as file:
+        sequence = file["MOSI_TimestampedWords"]
+        del sequence[place]
+        sequence[place] = h5py.ExternalLink(str(other), "/group/data" if place == "data" else "/words")
+
+
+def external_data(folder):
+    external_link(folder, "data")
+
+
+def external_root(folder):
+    external_link(folder)
+    with h5py.File(folder / "MOSI_TimestampedWords.csd", "w") as file:
+        file["a"] = h5py.ExternalLink(str(folder.parent / "other.h5"), "/group")
+
+
+def soft_link(folder):
+    external_link(folder)
+    with h5py.File(folder / "MOSI_TimestampedWords.csd", "a") as file:
+        file["elsewhere"] = h5py.ExternalLink(str(folder.parent / "other.h5"), "/")
+        group = file["MOSI_TimestampedWords/data/v1"]
+        del group["features"]
+        group["features"] = h5py.SoftLink("/elsewhere/words")
+
+
+def soft_link_of_a_video(folder):
+    with h5py.File(folder / "MOSI_TimestampedWords.csd", "a") as file:
+        videos = file["MOSI_TimestampedWords/data"]
+        del videos["v1"]
+        videos["v1"] = h5py.SoftLink("/elsewhere")
+
+
+def virtual_dataset(folder):
+    external_link(folder)
+    layout = h5py.VirtualLayout((4, 1), "S6")
+    layout[:] = h5py.VirtualSource(str(folder.parent / "other.h5"), "words", (4, 1))
+    with h5py.File(folder / "MOSI_TimestampedWords.csd", "a") as file:
+        group = file["MOSI_TimestampedWords/data/v1"]
+        del group["features"]
+        group.create_virtual_dataset("features", layout)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (external_storage, r"data/v1/features: .* got external storage in .*secret\.txt"),
+        (external_link, r"data/v1/features: .* got an external link to '/words'"),
+        (external_data, r"/MOSI_TimestampedWords/data: .* got an external link to '/group/data'"),
+        (external_root, r"/a: .* got an external link to '/group'"),
+        (soft_link, r"data/v1/features: .* got a soft link to '/elsewhere/words'"),
+        (soft_link_of_a_video, r"data/v1: .* got a soft link to '/elsewhere'"),
+        (virtual_dataset, "data/v1/features: .* got a virtual dataset of others"),
+    ],
+)
+def test_what_lies_in_another_file_is_refused_by_name(folder, change, found):
+    change(folder)
+    with pytest.raises(CorpusError, match=rf"Words\.csd: .*{found}"):
+        load_corpus(folder)
+
+
+@pytest.mark.parametrize("name", ["COVAREP", "Opinion_Labels"])
+def test_frames_and_labels_of_another_file_are_refused_too(folder, name):
+    with h5py.File(folder / f"MOSI_{name}.csd", "a") as file:
+        group = file[f"MOSI_{name}/data/v1"]
+        values = group["features"]
+        shape, where = values.shape, [(str(secret(folder)), 0, 10**6)]
+        del group["features"]
+        group.create_dataset("features", shape, "f4", external=where)
+    with pytest.raises(CorpusError, match=rf"MOSI_{name}\.csd: .*features: .* external storage"):
+        load_corpus(folder)
+
+
+def test_a_video_whose_name_is_a_path_is_none(folder):
+    folds = {"train": ["v1", "v1/../v2", "../data/v2"], "valid": ["v2"], "test": ["v3"]}
+    assert repairs_of(load_corpus(folder, folds=folds)["train"])["videos_without_labels"] == 2
+
+
+def test_a_dataset_that_declares_more_than_the_file_can_hold_is_not_read(folder):
+    with h5py.File(folder / "MOSI_COVAREP.csd", "a") as file:
+        group = file["MOSI_COVAREP/data/v1"]
+        del group["features"]
+        group.create_dataset("features", (2**40, 3), "f8", chunks=(2**10, 3))
+    with pytest.raises(CorpusError, match="expected as much data as it declares, 26388279066624 bytes, got 0"):
+        load_corpus(folder)
+
+
+def test_compressed_frames_are_read(folder):
+    with h5py.File(folder / "MOSI_COVAREP.csd", "a") as file:
+        group = file["MOSI_COVAREP/data/v1"]
+        del group["features"]
+        group.create_dataset("features", data=np.ones((400, 3)), compression="gzip", compression_opts=9)
+    assert load_corpus(folder)["train"][0]["audio"].sum() == 600

@@ -41,7 +41,7 @@ def run(monkeypatch):
     monkeypatch.setattr(robustness, "_open_rows", lambda *_: rows)
     monkeypatch.setattr(robustness, "check_dataset", lambda *_: None)
     monkeypatch.setattr(robustness, "load_checkpoint", load)
-    monkeypatch.setattr(robustness.AutoConfig, "from_pretrained", lambda _: made.model.config)
+    monkeypatch.setattr(robustness, "read_config", lambda _: made.model.config)
     # Three rows are too few for t-SNE.
     monkeypatch.setattr(robustness, "psc", lambda states, errors: errors)
     monkeypatch.setattr(robustness, "embed_in_plane", lambda states: states[:, :2])
@@ -55,6 +55,14 @@ def test_the_errors_of_the_space_are_those_whose_mean_is_reported(run):
     measured = measure_robustness("run", strengths=[1.0], with_psc=True)
     assert [errors.mean() for errors in measured.spaces] == pytest.approx([measured.error] * 2)
     assert measured.error <= 0.5
+
+
+def test_a_plot_of_somebody_is_not_drawn_over(run, tmp_path):
+    file = tmp_path / "run-2.png"
+    file.write_text("mine")
+    with pytest.raises(MsaError, match=r"plot: expected a folder without older plots, got .*\.png; move it"):
+        measure_robustness("run", strengths=[1.0], plots=tmp_path)
+    assert file.read_text() == "mine"
 
 
 def test_a_plot_is_drawn_for_every_seed(run, tmp_path):

@@ -105,6 +105,20 @@ def test_weights_of_an_older_push_do_not_stay_beside_new_ones(checkpoint, push, 
     assert "model.safetensors.index.json" not in files
 
 
+def test_pickled_weights_of_an_older_push_are_taken_away_and_other_pickles_named(checkpoint, push, online):
+    push(checkpoint)
+    old = dict(online.repository("user/model").at("main").files)
+    loaded = ("adapter_model.bin", "pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "training_args.bin")
+    kept = ("notes.md", "optimizer.pt", "old/weights.ckpt")
+    store, repository = online.store, online.repository("user/model")
+    some = next(iter(old.values()))
+    store._add(repository, "main", "of somebody", old | dict.fromkeys((*loaded, *kept), some), repository.at("main"))
+    found = push(checkpoint)
+    assert sorted(found.removed) == sorted(loaded)
+    assert sorted(found.pickles) == ["old/weights.ckpt", "optimizer.pt"]
+    assert set(repository.at("main").files) == {*old, *kept}
+
+
 def test_a_push_between_two_others_is_never_half_of_each(checkpoint, push, online, monkeypatch):
     """Somebody pushes shards after we looked: the first try is refused, the second takes them away."""
     push(checkpoint, "user/other", max_shard_size="10KB")

@@ -1,6 +1,8 @@
 """What is saved loads again, bit for bit; what is damaged says so in one line."""
 
 import json
+import logging
+import pickle
 import shutil
 
 import pytest
@@ -250,3 +252,102 @@ def test_a_configuration_without_a_model_type_says_so(damaged, content):
     (damaged / "config.json").write_text(content)
     with pytest.raises(ValueError, match=r"got no config\.json that names one"):
         PGFNetForSequenceClassification.from_pretrained(damaged)
+
+
+PICKLES = ["pytorch_model.bin", "model.pt", "model.pth", "weights.ckpt", "pytorch_model-00001-of-00002.bin"]
+
+
+def as_pickle(folder, name="pytorch_model.bin"):
+    torch.save(load_file(folder / "model.safetensors"), folder / name)
+    (folder / "model.safetensors").unlink()
+
+
+@pytest.mark.parametrize("name", PICKLES)
+def test_weights_in_a_pickle_are_not_read(damaged, monkeypatch, name):
+    as_pickle(damaged, name)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("a pickle was read"))
+    with pytest.raises(ValueError, match=rf"expected weights as safetensors, got {name}, which was not read"):
+        AutoModelForSequenceClassification.from_pretrained(damaged)
+
+
+def test_shards_in_pickles_are_not_read(damaged, monkeypatch):
+    as_pickle(damaged, "pytorch_model-00001-of-00001.bin")
+    index = {"metadata": {}, "weight_map": {"a": "pytorch_model-00001-of-00001.bin"}}
+    (damaged / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("a pickle was read"))
+    with pytest.raises(ValueError, match=r"got pytorch_model-00001-of-00001\.bin, which was not read"):
+        PGFNetForSequenceClassification.from_pretrained(damaged)
+
+
+def test_an_index_of_safetensors_that_names_a_pickle_does_not_have_it_read(damaged, monkeypatch):
+    weights = load_file(damaged / "model.safetensors")
+    (damaged / "model.safetensors").rename(damaged / "other.safetensors")
+    torch.save(weights, damaged / "pytorch_model.bin")
+    index = {"metadata": {}, "weight_map": dict.fromkeys(weights, "pytorch_model.bin")}
+    (damaged / "model.safetensors.index.json").write_text(json.dumps(index))
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("a pickle was read"))
+    with pytest.raises(ValueError, match=r"pytorch_model\.bin: expected weights as safetensors, got another file"):
+        PGFNetForSequenceClassification.from_pretrained(damaged)
+
+
+def test_a_pickle_beside_safetensors_is_left_alone(model, damaged, monkeypatch):
+    torch.save({"a": torch.zeros(1)}, damaged / "pytorch_model.bin")
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("a pickle was read"))
+    assert torch.equal(logits(PGFNetForSequenceClassification.from_pretrained(damaged)), logits(model))
+
+
+def test_the_pickle_of_an_adapter_inside_of_a_checkpoint_is_not_read(damaged, monkeypatch):
+    adapter = {"peft_type": "LORA", "r": 1, "target_modules": ["query"], "base_model_name_or_path": "x"}
+    (damaged / "adapter_config.json").write_text(json.dumps(adapter))
+    torch.save({"a": torch.zeros(1)}, damaged / "adapter_model.bin")
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("a pickle was read"))
+    with pytest.raises((ValueError, OSError), match="adapter_model"):
+        AutoModelForSequenceClassification.from_pretrained(damaged)
+
+
+def test_a_configuration_cannot_name_a_pickle_as_the_weights(damaged, monkeypatch):
+    torch.save({"a": torch.zeros(1)}, damaged / "adapter_model.bin")
+    edit_config(damaged, transformers_weights="adapter_model.bin")
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("a pickle was read"))
+    with pytest.raises(ValueError, match=r"adapter_model\.bin|transformers_weights"):
+        AutoModelForSequenceClassification.from_pretrained(damaged)
+
+
+def test_pickles_cannot_be_asked_for(damaged):
+    with pytest.raises(ValueError, match="use_safetensors: expected True, got False"):
+        PGFNetForSequenceClassification.from_pretrained(damaged, use_safetensors=False)
+
+
+def test_a_text_model_in_a_pickle_is_read_by_its_tensors_alone_and_that_is_said(tmp_path, caplog, monkeypatch):
+    text = BertModel(BertConfig(**SIZES))
+    text.save_pretrained(tmp_path)
+    as_pickle(tmp_path)
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    model = PGFNetForSequenceClassification.from_text_pretrained(str(tmp_path), audio_dim=3, visual_dim=2)
+    assert torch.equal(model.text_model.embeddings.word_embeddings.weight, text.embeddings.word_embeddings.weight)
+    assert "its weights are a pickle (*.bin), of which torch has read the tensors alone" in caplog.text
+
+
+def test_a_text_model_whose_pickle_holds_code_is_refused(tmp_path):
+    BertModel(BertConfig(**SIZES)).save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save({"a": Trap()}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+        PGFNetForSequenceClassification.from_text_pretrained(str(tmp_path), audio_dim=3, visual_dim=2)
+
+
+class Trap:
+    """Asks for a call when it is unpickled."""
+
+    def __reduce__(self):
+        return pytest.fail, ("code of a pickle was run",)
+
+
+@pytest.mark.parametrize("what", ["AutoConfig", "AutoModel"])
+def test_code_that_comes_with_a_text_model_is_not_run_and_not_asked_for(tmp_path, monkeypatch, what):
+    BertModel(BertConfig(**SIZES)).save_pretrained(tmp_path)
+    (tmp_path / "evil.py").write_text("raise SystemExit('code of a text model was run')")
+    edit_config(tmp_path, model_type="stranger", auto_map={what: "evil.Evil", "AutoConfig": "evil.Evil"})
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("somebody was asked"))
+    with pytest.raises(ValueError, match="got one with code of its own, which is never run"):
+        PGFNetForSequenceClassification.from_text_pretrained(str(tmp_path), audio_dim=3, visual_dim=2)

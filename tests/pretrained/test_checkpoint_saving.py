@@ -2,6 +2,7 @@
 
 import pytest
 
+from hf_msa.errors import MsaError, MsaWarning
 from hf_msa.pretrained.checkpoint import check_output, save_checkpoint
 
 
@@ -25,7 +26,7 @@ def test_a_new_checkpoint_takes_the_place_of_an_older_one(tmp_path):
     folder = tmp_path / "checkpoint"
     folder.mkdir()
     (folder / "config.json").write_text("old")
-    (folder / "stale.py").write_text("old")
+    (folder / "layers_pgf_net.py").write_text("old")
     save_checkpoint(Saved("config.json"), Saved("processor_config.json"), folder)
     assert names(folder) == ["config.json", "processor_config.json"]
     assert (folder / "config.json").read_text() == "new"
@@ -65,3 +66,70 @@ def test_a_checkpoint_of_another_model_is_not_written_over(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(ValueError, match="output: expected a new or empty folder or an older checkpoint"):
         check_output(tmp_path)
+
+
+FOREIGN = [
+    "notes.txt",
+    "pytorch_model.bin",
+    "seeds/1111/notes.txt",
+    "logs/table.csv",
+    "data/label.csv",
+    ".git/config",
+    "modeling_of_mine.py",
+]
+
+
+def write_old(folder):
+    """An older run with everything that one holds."""
+    for name in (
+        "config.json",
+        "model.safetensors",
+        "processor_config.json",
+        "tokenizer.json",
+        "modeling_pgf_net.py",
+        "results.json",
+        "predictions.parquet",
+        "seeds/1111/model-00001-of-00002.safetensors",
+        "seeds/1111/model.safetensors.index.json",
+        "logs/1111/history.jsonl",
+        "logs/1111/events.out.tfevents.17.host.1.0",
+        ".DS_Store",
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text('{"model_type": "pgf_net"}')
+    return folder
+
+
+def test_an_older_run_with_all_that_it_holds_may_be_written_over(tmp_path):
+    check_output(write_old(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_run_beside_which_somebody_put_something_is_refused_by_its_name(tmp_path, name):
+    folder = write_old(tmp_path / "run")
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text("mine")
+    with pytest.raises(MsaError, match=rf"output: expected nothing beside the older checkpoint.*got {name}; move it"):
+        check_output(folder)
+    assert (folder / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["data", "elsewhere"])
+def test_an_empty_folder_and_a_link_of_somebody_are_refused_too(tmp_path, name):
+    folder = write_old(tmp_path / "run")
+    (tmp_path / "there").mkdir()
+    (folder / "data").mkdir() if name == "data" else (folder / "elsewhere").symlink_to(tmp_path / "there")
+    with pytest.raises(MsaError, match=f"got {name}; move it"):
+        check_output(folder)
+
+
+def test_what_somebody_puts_there_meanwhile_is_kept_beside_and_said(tmp_path):
+    folder = write_old(tmp_path / "run")
+    (folder / "notes.txt").write_text("mine")
+    (tmp_path / "run.older").write_text("taken")
+    with pytest.warns(MsaWarning, match=r"got notes\.txt; all that lay there is in .*run\.older2 now"):
+        save_checkpoint(Saved("config.json"), Saved("processor_config.json"), folder)
+    assert names(folder) == ["config.json", "processor_config.json"]
+    assert (tmp_path / "run.older2" / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "run.older").read_text() == "taken"
+    assert names(tmp_path) == ["run", "run.older", "run.older2"]

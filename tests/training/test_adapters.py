@@ -219,7 +219,7 @@ def test_another_model_is_no_adapter(text_model):
     with pytest.raises(ValueError, match=r"expected an adapter, got no adapter_config\.json"):
         load_adapter(text_model)
     (text_model / "adapter_config.json").write_text("{}")
-    with pytest.raises(ValueError, match="expected an adapter of this package, got model type 'bert'"):
+    with pytest.raises(ValueError, match=r"model: expected one of type .* of type 'bert'"):
         load_adapter(text_model)
 
 
@@ -275,3 +275,13 @@ def test_a_plain_trainer_gets_scores_and_no_gates_as_predictions(model, tmp_path
     prediction = plain_trainer(model, tmp_path).predict(plain_trainer(model, tmp_path).eval_dataset)
     assert prediction.predictions.shape == (16, 1)
     assert prediction.label_ids.shape == (16,)
+
+
+@pytest.mark.parametrize("name", ["adapter_model.bin", "adapter_model.pt"])
+def test_an_adapter_in_a_pickle_is_not_read(model, tmp_path, monkeypatch, name):
+    save_adapter(add_lora(model), tmp_path / "adapter")
+    (tmp_path / "adapter" / "adapter_model.safetensors").unlink()
+    torch.save({"a": torch.zeros(1)}, tmp_path / "adapter" / name)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("a pickle was read"))
+    with pytest.raises(ValueError, match=r"expected weights as adapter_model\.safetensors, got none; pickles"):
+        load_adapter(tmp_path / "adapter")

@@ -15,7 +15,7 @@ from transformers import TrainerCallback
 from hf_msa.data import CorpusError, convert_corpus
 from hf_msa.data.fingerprint import corpus_sha256
 from hf_msa.data.named import open_corpus
-from hf_msa.errors import MsaError
+from hf_msa.errors import MsaError, MsaWarning
 from hf_msa.evaluation import evaluate_checkpoint, mosi_metrics
 from hf_msa.evaluation.predictions import read_predictions
 from hf_msa.evaluation.results import read_results
@@ -501,3 +501,12 @@ def test_a_run_that_fails_before_it_saved_anything_leaves_nothing(recipe, tmp_pa
     with pytest.raises(ValueError, match="expected patterns of trained parameters, got 'nowhere'"):
         train_recipe(recipe(learning_rates={"nowhere": 1e-3}), tmp_path / "run")
     assert [path.name for path in tmp_path.iterdir()] == ([] if is_new else ["run"])
+
+
+def test_a_text_model_in_a_pickle_is_named_before_it_is_trained(recipe, text_model, tmp_path):
+    folder = shutil.copytree(text_model, tmp_path / "text")
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    made = recipe(text_model=folder)
+    with pytest.warns(MsaWarning, match=r"text_model: the weights of .*text are a pickle \(\*\.bin\)"):
+        Builder(made, open_corpus(made.corpus))
