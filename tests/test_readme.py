@@ -50,6 +50,7 @@ def test_the_python_blocks_run_one_after_the_other(workplace, monkeypatch, capsy
     assert "grad_fn" in printed
 
 
+@pytest.mark.filterwarnings("ignore:utterances. text. expected words that")  # this tokenizer knows one
 def test_the_predict_commands_run(workplace, monkeypatch):
     monkeypatch.chdir(workplace)
     (block,) = [block for block in blocks("bash") if "hf-msa predict" in block]
