@@ -45,10 +45,12 @@ def add_lora(
         MsaError: For a number out of range, or no layer of that name.
     """
     check_lora(r, lora_alpha, lora_dropout, target_modules)
-    layers = {name.rpartition(".")[2] for name, layer in model.text_model.named_modules() if isinstance(layer, Linear)}
-    if unknown := [name for name in target_modules if name not in layers]:
+    layers = [name for name, layer in model.text_model.named_modules() if isinstance(layer, Linear)]
+    # As PEFT reads them: a name, or how one ends.
+    if unknown := [name for name in target_modules if not any(f".{layer}".endswith(f".{name}") for layer in layers)]:
+        last_parts = sorted({layer.rpartition(".")[2] for layer in layers})
         raise MsaError(
-            f"target_modules: expected linear layers of the text model, {', '.join(sorted(layers))}, "
+            f"target_modules: expected linear layers of the text model, {', '.join(last_parts)}, "
             f"got {', '.join(map(repr, unknown))}"
         )
     lora = peft.LoraConfig(

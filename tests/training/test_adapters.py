@@ -150,6 +150,18 @@ def test_an_argument_of_lora_out_of_range_is_named(model, argument, value, expec
         add_lora(model, **{argument: value})
 
 
+def test_a_layer_may_be_named_by_how_its_name_ends(model):
+    names = {name for name in trainable(add_lora(model, target_modules=("self.query",))) if "lora_A" in name}
+    assert names
+    assert all(".self.query." in name for name in names)
+
+
+@pytest.mark.parametrize("name", ["nope", "elf.query", "attention"])
+def test_a_layer_that_there_is_not_is_named(model, name):
+    with pytest.raises(ValueError, match=rf"^target_modules: expected linear layers .*query.*, got '{name}'"):
+        add_lora(model, target_modules=("query", name))
+
+
 def test_gates_move_in_training(model):
     before = torch.stack(model(**batch(), output_gates=True).gates)
     train(add_lora(model), steps=5)
