@@ -47,8 +47,8 @@ def load_for_benchmark(name_or_path: str | Path) -> MsaPreTrainedModel:
     name = str(name_or_path)
     auto = AutoModelForSequenceClassification
     if name in CONFIG_MAPPING and not Path(name).exists():
+        check_model_type(name, name)
         config = AutoConfig.for_model(name)
-        check_model_type(config, name)
         has_weights = False
     else:
         check_place("model", name)

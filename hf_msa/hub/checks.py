@@ -9,7 +9,9 @@ import torch
 from huggingface_hub import get_token
 from safetensors import SafetensorError, safe_open
 
-_PICKLES = {".bin", ".ckpt", ".joblib", ".npy", ".pickle", ".pkl", ".pt", ".pth"}
+from hf_msa.models.modeling_msa import PICKLES
+
+_PICKLES = PICKLES | {".joblib", ".npy"}
 # A pickle of protocol 2 or later, and a zip file, in which torch puts its pickles.
 _PICKLE_STARTS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
 _TOKEN = re.compile(

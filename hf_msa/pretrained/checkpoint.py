@@ -136,7 +136,7 @@ def read_config(name_or_path: str, **options: Any) -> Any:
     try:
         # Its type first: another package's checkpoint may bring code, and says so itself without that.
         described, _ = PreTrainedConfig.get_config_dict(name_or_path, **options)
-        _check_type(described.get("model_type"), name_or_path)
+        check_model_type(described.get("model_type"), name_or_path)
         config = AutoConfig.from_pretrained(name_or_path, **options)
     except MsaError:
         raise
@@ -145,20 +145,16 @@ def read_config(name_or_path: str, **options: Any) -> Any:
     return config
 
 
-def check_model_type(config: Any, name: str) -> None:
+def check_model_type(model_type: Any, name: str) -> None:
     """Refuse a checkpoint of another package.
 
     Args:
-        config: Its configuration, whichever code it came from.
+        model_type: What its configuration says, whichever code that came from.
         name: Where it came from, for the error.
 
     Raises:
         CheckpointError: It names the model type.
     """
-    _check_type(config.model_type, name)
-
-
-def _check_type(model_type: Any, name: str) -> None:
     if not isinstance(model_type, str) or model_type not in MODELS:
         raise CheckpointError(f"model: expected one of type {', '.join(MODELS)}, got {name!r} of type {model_type!r}")
 
