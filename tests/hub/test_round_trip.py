@@ -104,10 +104,12 @@ def plain_rows(number):
     ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("by_example", "by_command"),
-    [("pgf_net", ["deepmlf"]), pytest.param("late_fusion", ["agfn"], marks=pytest.mark.release)],
+    [
+        pytest.param("pgf_net", ["deepmlf"], marks=pytest.mark.slow),
+        pytest.param("late_fusion", ["agfn"], marks=pytest.mark.release),
+    ],
 )
 def test_the_whole_path(by_example, by_command, text_models, command, commands, hub, online, tmp_path):
     def training(model_type):
